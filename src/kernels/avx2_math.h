@@ -1,0 +1,88 @@
+// Eight-lane helpers shared by the _avx2.cpp files, and only by them. Everything is static: each file keeps its own copy.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+
+namespace perennial::kernels::avx2 {
+
+static inline float sum8(__m256 v) noexcept {
+    __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    half = _mm_add_ss(half, _mm_movehdup_ps(half));
+    return _mm_cvtss_f32(half);
+}
+
+// Lane k of the result is the sum of v_k.
+static inline __m128 sum8x4(__m256 v0, __m256 v1, __m256 v2, __m256 v3) noexcept {
+    const __m256 pairs = _mm256_hadd_ps(_mm256_hadd_ps(v0, v1), _mm256_hadd_ps(v2, v3));
+    return _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1));
+}
+
+static inline float max8(__m256 v) noexcept {
+    __m128 half = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+    half = _mm_max_ss(half, _mm_movehdup_ps(half));
+    return _mm_cvtss_f32(half);
+}
+
+// A mask whose first `count` (0..8) lanes are set.
+static inline __m256i lanes(std::size_t count) noexcept {
+    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), index);
+}
+
+// e^x to about 2 units in the last place: x = n ln 2 + r, |r| <= ln 2 / 2, degree-6 polynomial in r (Cephes expf).
+// Below -87.3 the result is flushed towards 0 (exactly 0 for -inf), above 88.7 it is +inf; NaN stays NaN.
+static inline __m256 exp8(__m256 x) noexcept {
+    const __m256 high = _mm256_set1_ps(88.72283f), low = _mm256_set1_ps(-87.33654f);
+    const __m256 clipped = _mm256_min_ps(_mm256_max_ps(x, low), high);
+    const __m256 n = _mm256_round_ps(_mm256_mul_ps(clipped, _mm256_set1_ps(1.44269504088896341f)),
+                                     _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693359375f), clipped);
+    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(-2.12194440e-4f), r);
+    __m256 p = _mm256_set1_ps(1.9875691500e-4f);
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.3981999507e-3f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(8.3334519073e-3f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(4.1665795894e-2f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.6666665459e-1f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(5.0000001201e-1f));
+    p = _mm256_fmadd_ps(_mm256_mul_ps(r, r), p, _mm256_add_ps(r, _mm256_set1_ps(1.0f)));
+    // 2^n in two factors, because n = 128 has no float of its own.
+    const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
+    const __m256i bias = _mm256_set1_epi32(127);
+    const __m256 first = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
+    const __m256 second = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(whole, half), bias), 23));
+    __m256 result = _mm256_mul_ps(_mm256_mul_ps(p, first), second);
+    result = _mm256_andnot_ps(_mm256_cmp_ps(x, low, _CMP_LT_OQ), result);
+    result = _mm256_blendv_ps(result, _mm256_set1_ps(__builtin_inff()), _mm256_cmp_ps(x, high, _CMP_GT_OQ));
+    return _mm256_blendv_ps(result, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+}
+
+static inline __m256 sigmoid8(__m256 x) noexcept {
+    const __m256 one = _mm256_set1_ps(1.0f);
+    return _mm256_div_ps(one, _mm256_add_ps(one, exp8(_mm256_sub_ps(_mm256_setzero_ps(), x))));
+}
+
+static inline float dot(const float* a, const float* b, std::size_t count) noexcept {
+    __m256 sum = _mm256_setzero_ps();
+    std::size_t i = 0;
+    for (; i + 8 <= count; i += 8) sum = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), sum);
+    if (i < count) {
+        const __m256i mask = lanes(count - i);
+        sum = _mm256_fmadd_ps(_mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(b + i, mask), sum);
+    }
+    return sum8(sum);
+}
+
+// y += factor * x
+static inline void add_scaled(float* y, const float* x, float factor, std::size_t count) noexcept {
+    const __m256 f = _mm256_set1_ps(factor);
+    std::size_t i = 0;
+    for (; i + 8 <= count; i += 8)
+        _mm256_storeu_ps(y + i, _mm256_fmadd_ps(f, _mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
+    for (; i < count; ++i) y[i] += factor * x[i];
+}
+
+}  // namespace perennial::kernels::avx2

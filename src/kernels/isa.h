@@ -1,0 +1,44 @@
+// Which instruction set the kernels use, and the table of function pointers they are called through.
+// The table is filled once from the CPU; PERENNIAL_ISA=scalar|avx2 forces a row, so that one test suite covers both.
+// Threads: any. The public functions (linear.h, norm_gate.h, attention.h) check their spans, then call through here.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace perennial::kernels {
+
+enum class Isa { kScalar, kAvx2 };
+
+const char* name(Isa isa) noexcept;
+bool supported(Isa isa) noexcept;  // built in, and this CPU has it
+
+// One query over its keys. D = heads * head_width; n keys. See attention.h for the maths.
+struct AttendRow {
+    const float* query;   // [D]
+    const float* keys;    // [n, D], `stride` floats from one position to the next
+    const float* values;  // [n, D], the same stride
+    const float* bias;    // [heads, n], added to the scaled scores
+    float* weights;       // [heads, n], result: the attention weights
+    std::size_t stride, count, heads, head_width;
+};
+
+struct Table {
+    void (*linear)(const float* x, const float* weight, const float* bias, float* y, std::size_t rows, std::size_t in,
+                   std::size_t out) noexcept;
+    void (*linear_rows)(const float* x, const float* weight, const float* bias, const std::int32_t* chosen, float* y,
+                        std::size_t in, std::size_t count) noexcept;
+    void (*rms_norm)(const float* x, const float* gain, float* out, std::size_t rows, std::size_t width, float eps) noexcept;
+    void (*swiglu)(const float* gate_and_value, float* out, std::size_t rows, std::size_t width) noexcept;
+    void (*gated_add)(float* x, const float* gate, const float* y, std::size_t count) noexcept;
+    void (*softmax)(const float* x, float* out, std::size_t rows, std::size_t width) noexcept;
+    void (*attend_row)(const AttendRow& row, float* out) noexcept;
+    // `row.weights` holds the weights of the forward pass. Adds to d_query, d_keys and d_values; sets d_bias [heads, n].
+    void (*attend_row_backward)(const AttendRow& row, const float* d_out, float* d_query, float* d_keys, float* d_values,
+                                float* d_bias) noexcept;
+};
+
+const Table& table() noexcept;         // the one in use
+const Table& table(Isa isa) noexcept;  // a given one, for tests and benchmarks; `isa` must be supported
+
+}  // namespace perennial::kernels

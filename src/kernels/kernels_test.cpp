@@ -1,0 +1,213 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "base/rng.h"
+#include "kernels/attention.h"
+#include "kernels/linear.h"
+#include "kernels/norm_gate.h"
+
+namespace perennial::kernels {
+namespace {
+
+std::vector<float> random(std::size_t count, Rng& rng, double scale = 1) {
+    std::vector<float> values(count);
+    for (auto& value : values) value = static_cast<float>(scale * rng.normal());
+    return values;
+}
+
+// A sum of `terms` products of unit normals differs between two orders of summation by about terms^0.5 * eps times its
+// terms' size; 16 standard deviations of that.
+float tolerance(std::size_t terms) {
+    return 16 * std::numeric_limits<float>::epsilon() * std::sqrt(static_cast<float>(terms + 1)) + 1e-6f;
+}
+
+void expect_near(const std::vector<float>& got, const std::vector<float>& want, float tolerance) {
+    ASSERT_EQ(got.size(), want.size());
+    for (std::size_t i = 0; i < got.size(); ++i)
+        ASSERT_NEAR(got[i], want[i], tolerance * std::max(1.0f, std::abs(want[i]))) << "element " << i;
+}
+
+class Variants : public testing::Test {
+protected:
+    void SetUp() override {
+        if (!supported(Isa::kAvx2)) GTEST_SKIP() << "this CPU has no AVX2";
+    }
+    const Table& scalar = table(Isa::kScalar);
+    const Table& avx2() { return table(Isa::kAvx2); }
+    Rng rng{7};
+};
+
+TEST_F(Variants, linear_agrees_for_every_width_up_to_three_vectors_and_odd_shapes) {
+    for (std::size_t in = 1; in <= 25; ++in)
+        for (const std::size_t rows : {1u, 2u, 3u, 5u})
+            for (const std::size_t out : {1u, 3u, 4u, 7u, 9u}) {
+                const auto x = random(rows * in, rng), w = random(out * in, rng), b = random(out, rng);
+                std::vector<float> want(rows * out), got(rows * out);
+                for (const float* bias : {static_cast<const float*>(nullptr), b.data()}) {
+                    scalar.linear(x.data(), w.data(), bias, want.data(), rows, in, out);
+                    avx2().linear(x.data(), w.data(), bias, got.data(), rows, in, out);
+                    expect_near(got, want, tolerance(in));
+                }
+                const std::vector<std::int32_t> chosen{static_cast<std::int32_t>(out - 1), 0};
+                std::vector<float> few_want(2), few_got(2);
+                scalar.linear_rows(x.data(), w.data(), b.data(), chosen.data(), few_want.data(), in, 2);
+                avx2().linear_rows(x.data(), w.data(), b.data(), chosen.data(), few_got.data(), in, 2);
+                expect_near(few_got, few_want, tolerance(in));
+            }
+}
+
+TEST_F(Variants, norm_and_gates_agree_for_every_width_up_to_three_vectors) {
+    for (std::size_t width = 1; width <= 25; ++width) {
+        const std::size_t rows = 3;
+        const auto x = random(rows * width, rng, 3), gain = random(width, rng), wide = random(rows * 2 * width, rng, 4);
+        std::vector<float> want(rows * width), got(rows * width);
+        scalar.rms_norm(x.data(), gain.data(), want.data(), rows, width, 1e-6f);
+        avx2().rms_norm(x.data(), gain.data(), got.data(), rows, width, 1e-6f);
+        expect_near(got, want, tolerance(width));
+        scalar.swiglu(wide.data(), want.data(), rows, width);
+        avx2().swiglu(wide.data(), got.data(), rows, width);
+        expect_near(got, want, tolerance(4));
+        want = got = x;
+        scalar.gated_add(want.data(), wide.data(), wide.data() + x.size(), x.size());
+        avx2().gated_add(got.data(), wide.data(), wide.data() + x.size(), x.size());
+        expect_near(got, want, tolerance(4));
+        scalar.softmax(x.data(), want.data(), rows, width);
+        avx2().softmax(x.data(), got.data(), rows, width);
+        expect_near(got, want, tolerance(width));
+    }
+}
+
+TEST_F(Variants, softmax_survives_masked_rows_huge_values_and_nan) {
+    const float infinity = std::numeric_limits<float>::infinity();
+    for (const std::size_t width : {3u, 8u, 13u})
+        for (const Table* kernels : {&scalar, &avx2()}) {
+            std::vector<float> x(width, -infinity), out(width, 9);
+            kernels->softmax(x.data(), out.data(), 1, width);
+            for (const float p : out) EXPECT_EQ(p, 0.0f);
+            x[width - 1] = 3e38f;
+            kernels->softmax(x.data(), out.data(), 1, width);
+            EXPECT_EQ(out[width - 1], 1.0f);
+            EXPECT_EQ(out[0], 0.0f);
+            x[0] = std::nanf("");
+            kernels->softmax(x.data(), out.data(), 1, width);
+            EXPECT_TRUE(std::isnan(out[0]));
+        }
+}
+
+TEST_F(Variants, exponentials_agree_over_the_whole_range) {
+    // Through swiglu with value 1: silu(g) = g sigmoid(g), for g from far below to far above.
+    std::vector<float> x;
+    for (double g = -120; g <= 120; g += 0.37) x.push_back(static_cast<float>(g));
+    const std::size_t width = x.size();
+    x.resize(2 * width, 1.0f);
+    std::vector<float> want(width), got(width);
+    scalar.swiglu(x.data(), want.data(), 1, width);
+    avx2().swiglu(x.data(), got.data(), 1, width);
+    expect_near(got, want, 1e-6f);
+}
+
+TEST_F(Variants, attention_agrees_forward_and_backward_for_odd_heads_and_counts) {
+    for (const std::size_t heads : {1u, 2u, 3u})
+        for (const std::size_t d : {1u, 4u, 7u, 8u, 16u, 19u})
+            for (const std::size_t count : {1u, 2u, 5u, 9u, 40u}) {
+                const std::size_t width = heads * d, stride = 3 * width + 1;
+                const auto q = random(width, rng), kv = random(count * stride, rng), bias = random(heads * count, rng),
+                           d_out = random(width, rng);
+                std::vector<float> results[2][6];
+                for (const Isa isa : {Isa::kScalar, Isa::kAvx2}) {
+                    auto& [weights, out, dq, dk, dv, db] = results[isa == Isa::kAvx2];
+                    weights.resize(heads * count), out.resize(width), db.resize(heads * count);
+                    dq.resize(width, 0.5f), dk.resize(kv.size(), 0.25f), dv.resize(kv.size());
+                    const AttendRow row{q.data(), kv.data(), kv.data() + width, bias.data(), weights.data(), stride, count, heads, d};
+                    table(isa).attend_row(row, out.data());
+                    table(isa).attend_row_backward(row, d_out.data(), dq.data(), dk.data(), dv.data(), db.data());
+                }
+                for (std::size_t k = 0; k < 6; ++k) expect_near(results[1][k], results[0][k], 2 * tolerance(width + count));
+            }
+}
+
+TEST(PairBias, follows_lags_and_stamp_buckets_in_any_order_of_stamps) {
+    const std::vector<float> lag{0, 1, 2}, stamp{10, 20, 30};
+    const std::vector<std::int64_t> edges{5, 50}, stamps{0, 97, 60, 96, 100};
+    std::vector<float> bias(5);
+    pair_bias({lag, stamp, edges, 1}, stamps, 5, bias);
+    EXPECT_EQ(bias, (std::vector<float>{32, 12, 22, 11, 10}));
+    pair_bias({lag, {}, {}, 1}, {}, 5, bias);
+    EXPECT_EQ(bias, (std::vector<float>{2, 2, 2, 1, 0}));
+}
+
+struct Case {
+    std::vector<float> qkv, lag, stamp;
+    std::vector<std::int64_t> offsets{0, 1, 8, 8, 13}, stamps, edges{10, 100, 1000};
+    std::size_t heads = 2, width = 6, window = 4;
+    explicit Case(Rng& rng) : qkv(random(13 * 18, rng)), lag(random(2 * 3, rng)), stamp(random(2 * 4, rng)) {
+        for (int i = 0; i < 13; ++i) stamps.push_back(static_cast<std::int64_t>(rng.below(3000)));
+    }
+    Packed packed() const { return {qkv, offsets, stamps, {lag, stamp, edges, heads}, width, window}; }
+};
+
+// Written from the formula of attention.h, in double.
+double attended(const Case& c, std::size_t begin, std::size_t i, std::size_t channel) {
+    const std::size_t d = c.width / c.heads, h = channel / d;
+    double total = 0, sum = 0;
+    for (std::size_t j = i + 1 >= begin + c.window ? i + 1 - c.window : begin; j <= i; ++j) {
+        double score = 0;
+        for (std::size_t k = h * d; k < (h + 1) * d; ++k) score += double{c.qkv[i * 18 + k]} * c.qkv[j * 18 + 6 + k];
+        std::size_t bucket = 0;
+        while (bucket < 3 && c.edges[bucket] <= c.stamps[i] - c.stamps[j]) ++bucket;
+        score = score / std::sqrt(static_cast<double>(d)) + c.lag[h * 3 + std::min<std::size_t>(i - j, 2)] + c.stamp[h * 4 + bucket];
+        total += std::exp(score) * c.qkv[j * 18 + 12 + channel];
+        sum += std::exp(score);
+    }
+    return total / sum;
+}
+
+TEST(AttendPacked, follows_its_formula_within_sequences_and_window) {
+    Rng rng(3);
+    const Case c(rng);
+    std::vector<float> out(13 * 6, NAN);
+    attend_packed(c.packed(), 0, 2, out);
+    attend_packed(c.packed(), 2, 4, out);
+    for (std::size_t s = 0; s < 4; ++s)
+        for (auto i = static_cast<std::size_t>(c.offsets[s]); i < static_cast<std::size_t>(c.offsets[s + 1]); ++i)
+            for (std::size_t k = 0; k < 6; ++k)
+                EXPECT_NEAR(out[i * 6 + k], attended(c, static_cast<std::size_t>(c.offsets[s]), i, k), 2e-6);
+}
+
+TEST(AttendPacked, gradients_agree_with_finite_differences) {
+    Rng rng(5);
+    Case c(rng);
+    const auto d_out = random(13 * 6, rng);
+    std::vector<float> d_qkv(c.qkv.size(), NAN), d_lag(c.lag.size()), d_stamp(c.stamp.size());
+    attend_packed_backward(c.packed(), 0, 4, d_out, {d_qkv, d_lag, d_stamp});
+    const auto loss = [&] {
+        double sum = 0;
+        for (std::size_t s = 0; s < 4; ++s)
+            for (auto i = static_cast<std::size_t>(c.offsets[s]); i < static_cast<std::size_t>(c.offsets[s + 1]); ++i)
+                for (std::size_t k = 0; k < 6; ++k) sum += d_out[i * 6 + k] * attended(c, static_cast<std::size_t>(c.offsets[s]), i, k);
+        return sum;
+    };
+    const auto compare = [&](std::vector<float>& values, const std::vector<float>& gradient) {
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            const float kept = values[i];
+            // A power of two, so that value +- step is exact enough; the formula itself runs in double.
+            const float up = kept + 0x1p-9f, down = kept - 0x1p-9f;
+            values[i] = up;
+            const double above = loss();
+            values[i] = down;
+            const double below = loss();
+            values[i] = kept;
+            EXPECT_NEAR(gradient[i], (above - below) / (double{up} - double{down}), 2e-5) << i;
+        }
+    };
+    compare(c.qkv, d_qkv);
+    compare(c.lag, d_lag);
+    compare(c.stamp, d_stamp);
+}
+
+}  // namespace
+}  // namespace perennial::kernels

@@ -1,0 +1,41 @@
+// The reference of norm_gate.h.
+#include <cmath>
+
+#include "kernels/variants.h"
+
+namespace perennial::kernels::scalar {
+
+void rms_norm(const float* x, const float* gain, float* out, std::size_t rows, std::size_t width, float eps) noexcept {
+    for (std::size_t r = 0; r < rows; ++r, x += width, out += width) {
+        float squares = 0;
+        for (std::size_t i = 0; i < width; ++i) squares += x[i] * x[i];
+        const float scale = 1.0f / std::sqrt(squares / static_cast<float>(width) + eps);
+        for (std::size_t i = 0; i < width; ++i) out[i] = x[i] * scale * gain[i];
+    }
+}
+
+void swiglu(const float* gate_and_value, float* out, std::size_t rows, std::size_t width) noexcept {
+    for (std::size_t r = 0; r < rows; ++r, gate_and_value += 2 * width, out += width)
+        for (std::size_t i = 0; i < width; ++i) {
+            const float g = gate_and_value[i];
+            out[i] = g / (1.0f + std::exp(-g)) * gate_and_value[width + i];
+        }
+}
+
+void gated_add(float* x, const float* gate, const float* y, std::size_t count) noexcept {
+    for (std::size_t i = 0; i < count; ++i) x[i] += y[i] / (1.0f + std::exp(-gate[i]));
+}
+
+void softmax(const float* x, float* out, std::size_t rows, std::size_t width) noexcept {
+    for (std::size_t r = 0; r < rows; ++r, x += width, out += width) {
+        float top = -INFINITY;
+        for (std::size_t i = 0; i < width; ++i) top = x[i] > top ? x[i] : top;
+        if (top == -INFINITY) top = 0;  // a row of all -inf: e^-inf = 0 everywhere
+        float sum = 0;
+        for (std::size_t i = 0; i < width; ++i) sum += out[i] = std::exp(x[i] - top);
+        const float scale = sum == 0 ? 0.0f : 1.0f / sum;
+        for (std::size_t i = 0; i < width; ++i) out[i] *= scale;
+    }
+}
+
+}  // namespace perennial::kernels::scalar

@@ -1,0 +1,26 @@
+// The variants behind the table of isa.h. Private to this folder. No std:: template may be used in the avx2 files: the
+// linker could keep that copy, and the program would die on an older CPU.
+#pragma once
+
+#include "kernels/isa.h"
+
+#define PERENNIAL_KERNEL_VARIANTS                                                                                                \
+    void linear(const float* x, const float* weight, const float* bias, float* y, std::size_t rows, std::size_t in,              \
+                std::size_t out) noexcept;                                                                                       \
+    void linear_rows(const float* x, const float* weight, const float* bias, const std::int32_t* chosen, float* y,               \
+                     std::size_t in, std::size_t count) noexcept;                                                                \
+    void rms_norm(const float* x, const float* gain, float* out, std::size_t rows, std::size_t width, float eps) noexcept;       \
+    void swiglu(const float* gate_and_value, float* out, std::size_t rows, std::size_t width) noexcept;                          \
+    void gated_add(float* x, const float* gate, const float* y, std::size_t count) noexcept;                                     \
+    void softmax(const float* x, float* out, std::size_t rows, std::size_t width) noexcept;                                      \
+    void attend_row(const AttendRow& row, float* out) noexcept;                                                                  \
+    void attend_row_backward(const AttendRow& row, const float* d_out, float* d_query, float* d_keys, float* d_values,           \
+                             float* d_bias) noexcept;
+
+namespace perennial::kernels::scalar {
+PERENNIAL_KERNEL_VARIANTS
+}
+namespace perennial::kernels::avx2 {
+PERENNIAL_KERNEL_VARIANTS
+}
+#undef PERENNIAL_KERNEL_VARIANTS
