@@ -1,0 +1,464 @@
+#include "profile/store.h"
+
+#include <fmt/format.h>
+#include <rocksdb/db.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/merge_operator.h>
+#include <rocksdb/options.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <set>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "event/codec.h"
+
+namespace perennial::profile {
+namespace {
+
+namespace fs = std::filesystem;
+using rocksdb::Slice;
+
+// First byte of a key says what stands there (docs/formats/state.md).
+enum Table : char { kLinks = 'l', kKnownIds = 'd', kMeta = 'm', kProfiles = 'p', kProducts = 'c', kTimelines = 't' };
+constexpr std::string_view kOffsetKey = "moffset", kLastTimeKey = "mlast_time", kVersionKey = "mversion";
+constexpr std::string_view kVersion = "1";
+constexpr int kJoinsLimit = 8;  // an id that was joined to an id that was joined ...: longer chains are cut with an error
+
+std::string table_key(Table table, std::string_view rest) {
+    std::string key(1, table);
+    key.append(rest);
+    return key;
+}
+
+std::string id_key(std::string_view message_id) {
+    const auto hash = hash128(message_id);
+    std::string key(1, kKnownIds);
+    put_fixed(key, hash.high);
+    put_fixed(key, hash.low);
+    return key;
+}
+
+Slice slice(std::string_view text) { return {text.data(), text.size()}; }
+
+// A timeline is the events' bytes one after another, so adding to it needs no read.
+class Append : public rocksdb::AssociativeMergeOperator {
+public:
+    bool Merge(const Slice&, const Slice* existing, const Slice& value, std::string* merged, rocksdb::Logger*) const override {
+        merged->clear();
+        if (existing) merged->append(existing->data(), existing->size());
+        merged->append(value.data(), value.size());
+        return true;
+    }
+    const char* Name() const override { return "perennial.append"; }
+};
+
+rocksdb::Options rocksdb_options() {
+    rocksdb::Options options;
+    options.create_if_missing = true;
+    options.merge_operator = std::make_shared<Append>();
+    options.write_buffer_size = 64u << 20;
+    options.max_background_jobs = 2;
+    options.info_log_level = rocksdb::ERROR_LEVEL;
+    options.keep_log_file_num = 2;
+    rocksdb::BlockBasedTableOptions table;
+    table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));  // most message ids asked for are new
+    table.block_cache = rocksdb::NewLRUCache(64u << 20);
+    options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+    return options;
+}
+
+Error rocksdb_error(std::string_view what, const rocksdb::Status& status) {
+    const Code code = status.IsNoSpace() ? Code::kFull : status.IsCorruption() ? Code::kCorrupt : status.IsBusy() ? Code::kBusy : Code::kIo;
+    return {code, fmt::format("state: {}: {}", what, status.ToString())};
+}
+
+Result<std::vector<event::Event>> decode_timeline(std::string_view bytes) {
+    std::vector<event::Event> events;
+    Reader reader(bytes);
+    while (!reader.empty()) {
+        const auto record = reader.string();
+        if (!reader.ok()) return Error{Code::kCorrupt, "timeline: cut short"};
+        auto event = event::decode(record);
+        if (!event) return event.error();
+        events.push_back(std::move(*event));
+    }
+    std::ranges::stable_sort(events, {}, &event::Event::time);
+    return events;
+}
+
+}  // namespace
+
+struct Store::State {
+    fs::path directory;
+    StoreOptions options;
+    std::optional<journal::Journal> journal;  // absent when read only
+    std::unique_ptr<rocksdb::DB> db;
+    std::unordered_map<std::string, catalog::Product, StringHash, std::equal_to<>> products;  // the writer's working copy
+    std::atomic<std::uint64_t> folded{0};
+    std::atomic<std::int64_t> last_time_ms{0};
+
+    Result<std::optional<std::string>> get(std::string_view key) const {
+        std::string value;
+        const auto status = db->Get({}, slice(key), &value);
+        if (status.IsNotFound()) return std::optional<std::string>{};
+        if (!status.ok()) return rocksdb_error("read", status);
+        return std::optional(std::move(value));
+    }
+
+    Status for_each(char table, const std::function<Result<bool>(std::string_view, std::string_view)>& visit) const {
+        const std::unique_ptr<rocksdb::Iterator> it(db->NewIterator({}));
+        const std::string prefix(1, table);
+        for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix); it->Next()) {
+            auto more = visit({it->key().data() + 1, it->key().size() - 1}, {it->value().data(), it->value().size()});
+            if (!more) return more.error();
+            if (!*more) return Done{};
+        }
+        if (!it->status().ok()) return rocksdb_error("walk", it->status());
+        return Done{};
+    }
+
+    Status open_state();
+    Status catch_up();
+    Status fold(std::span<const event::Event> events, journal::Offset next);
+};
+
+namespace {
+
+// What one batch of events changes, gathered before it is written at once.
+class Fold {
+public:
+    explicit Fold(Store::State& state) : state_(state) {}
+
+    Status apply(const event::Event& event) {
+        const auto id = id_key(event.message_id);
+        batch_.Put(slice(id), {});
+        if (event.time <= after_days(event.received, 1)) last_time_ms_ = std::max(last_time_ms_, event.time.ms);
+        if (!event.product.empty()) touch_product(event);
+        auto key = key_of(event);
+        if (key.empty()) return Done{};
+        auto resolved = resolve(key);
+        if (!resolved) return resolved.error();
+        PERENNIAL_TRY(join(event, *resolved));
+        bytes_.clear();
+        event::encode(event, bytes_);
+        put_string(appended_[*resolved], bytes_);
+        return Done{};
+    }
+
+    Status write(journal::Offset next) {
+        for (const auto& key : emptied_) {
+            batch_.Delete(table_key(kTimelines, key));
+            batch_.Delete(table_key(kProfiles, key));
+        }
+        for (const auto& [from, to] : links_) batch_.Put(table_key(kLinks, from), to);
+        for (const auto& [key, bytes] : appended_) {
+            if (bytes.empty()) continue;
+            batch_.Merge(table_key(kTimelines, key), bytes);
+            if (!is_customer(key)) continue;
+            auto profile = extended_profile(key, bytes);
+            if (!profile) return profile.error();
+            batch_.Put(table_key(kProfiles, key), encode(*profile));
+        }
+        for (const auto* product : touched_) batch_.Put(table_key(kProducts, product->id), catalog::encode(*product));
+        batch_.Put(slice(kOffsetKey), fmt::format("{}", next.value));
+        const auto last = std::max(last_time_ms_, state_.last_time_ms.load());
+        batch_.Put(slice(kLastTimeKey), fmt::format("{}", last));
+        // Not synced: after a power cut the fold may be behind the journal, never ahead of it, and catches up.
+        const auto status = state_.db->Write({}, &batch_);
+        if (!status.ok()) return rocksdb_error("write", status);
+        state_.last_time_ms = last;
+        state_.folded = next.value;
+        return Done{};
+    }
+
+private:
+    Result<CustomerKey> resolve(CustomerKey key) {
+        for (int joins = 0; joins < kJoinsLimit; ++joins) {
+            if (const auto fresh = links_.find(key); fresh != links_.end()) {
+                key = fresh->second;
+                continue;
+            }
+            if (key.starts_with("o:")) return key;
+            auto stored = state_.get(table_key(kLinks, key));
+            if (!stored) return stored.error();
+            if (!*stored) return key;
+            key = **stored;
+        }
+        return key;
+    }
+
+    Status join(const event::Event& event, const CustomerKey& to) {
+        PERENNIAL_TRY(join_key(joined_key(event), to));
+        if (event.kind == event::Kind::kAlias && !event.anonymous_id.empty()) PERENNIAL_TRY(join_key(user_key(event.anonymous_id), to));
+        return Done{};
+    }
+
+    // The first sign-in brings an anonymous past along; later ones on the same device only lead future events.
+    Status join_key(const CustomerKey& from, const CustomerKey& to) {
+        if (from.empty() || from == to) return Done{};
+        auto leads_to = resolve(from);
+        if (!leads_to) return leads_to.error();
+        if (*leads_to == to) return Done{};
+        if (*leads_to == from) {
+            auto stored = stored_timeline(from);
+            if (!stored) return stored.error();
+            const std::string past = *stored + appended_[from];
+            appended_[from].clear();
+            emptied_.insert(from);
+            if (!past.empty()) appended_[to] += past;
+        }
+        links_[from] = to;
+        return Done{};
+    }
+
+    Result<std::string> stored_timeline(const CustomerKey& key) {
+        if (emptied_.contains(key)) return std::string{};
+        auto stored = state_.get(table_key(kTimelines, key));
+        if (!stored) return stored.error();
+        return std::move(*stored).value_or(std::string{});
+    }
+
+    // The stored profile plus the new events; folded anew from the whole timeline when some of them came late.
+    Result<Profile> extended_profile(const CustomerKey& key, std::string_view new_bytes) {
+        auto added = decode_timeline(new_bytes);
+        if (!added) return added.error();
+        Profile profile;
+        if (!emptied_.contains(key)) {
+            auto stored = state_.get(table_key(kProfiles, key));
+            if (!stored) return stored.error();
+            if (*stored) {
+                auto decoded = decode_profile(**stored);
+                if (!decoded) return decoded.error();
+                profile = std::move(*decoded);
+            }
+        }
+        if (profile.events > 0 && added->front().time < profile.last_seen) {
+            auto before = stored_timeline(key);
+            if (!before) return before.error();
+            auto timeline = decode_timeline(before->append(new_bytes));
+            if (!timeline) return timeline.error();
+            return profile::fold(*timeline);
+        }
+        for (const auto& event : *added) profile::apply(profile, event);
+        return profile;
+    }
+
+    void touch_product(const event::Event& event) {
+        auto [at, is_new] = state_.products.try_emplace(event.product);
+        if (is_new) at->second.id = event.product;
+        catalog::apply(at->second, event);
+        touched_.insert(&at->second);
+    }
+
+    Store::State& state_;
+    rocksdb::WriteBatch batch_;
+    std::map<CustomerKey, std::string> appended_;   // ordered: the same events give the same batch
+    std::map<CustomerKey, CustomerKey> links_;
+    std::set<CustomerKey> emptied_;
+    std::unordered_set<const catalog::Product*> touched_;
+    std::int64_t last_time_ms_ = 0;
+    std::string bytes_;
+};
+
+}  // namespace
+
+Status Store::State::open_state() {
+    const auto path = (directory / "state").string();
+    rocksdb::DB* opened = nullptr;
+    const auto status = options.read_only ? rocksdb::DB::OpenForReadOnly(rocksdb_options(), path, &opened)
+                                          : rocksdb::DB::Open(rocksdb_options(), path, &opened);
+    if (!status.ok()) return rocksdb_error("open " + path, status);
+    db.reset(opened);
+    auto version = get(kVersionKey);
+    if (!version) return version.error();
+    if (*version && **version != kVersion)
+        return Error{Code::kUnsupported, fmt::format("{}: want state version {}, got {}; delete the folder, it is rebuilt from the journal", path, kVersion, **version)};
+    if (!*version && !options.read_only) db->Put({}, slice(kVersionKey), slice(kVersion));
+    auto offset = get(kOffsetKey);
+    if (!offset) return offset.error();
+    if (*offset) folded = std::stoull(**offset);
+    auto last = get(kLastTimeKey);
+    if (!last) return last.error();
+    if (*last) last_time_ms = std::stoll(**last);
+    return Done{};
+}
+
+Status Store::State::fold(std::span<const event::Event> events, journal::Offset next) {
+    Fold fold(*this);
+    for (const auto& event : events) PERENNIAL_TRY(fold.apply(event));
+    return fold.write(next);
+}
+
+Status Store::State::catch_up() {
+    if (folded > journal->next_offset().value)
+        return Error{Code::kCorrupt, fmt::format("{}: the state has seen {} events but the journal holds {}: journal files are missing; restore them from a backup",
+                                                 directory.string(), folded.load(), journal->next_offset().value)};
+    if (folded == journal->next_offset().value) return Done{};
+    auto cursor = journal::Cursor::open(directory / "journal", {folded});
+    if (!cursor) return cursor.error();
+    Progress progress("Rebuilding state", journal->next_offset().value - folded, "events");
+    std::vector<event::Event> events;
+    std::string_view record;
+    for (;;) {
+        auto more = cursor->next(record);
+        if (!more) return more.error();
+        if (*more) {
+            auto event = event::decode(record);
+            if (!event) return event.error();
+            events.push_back(std::move(*event));
+        }
+        if (events.size() >= options.fold_events || (!*more && !events.empty())) {
+            PERENNIAL_TRY(fold(events, cursor->offset()));
+            progress.advance(events.size());
+            events.clear();
+        }
+        if (!*more) return Done{};
+    }
+}
+
+Result<Store> Store::open(const fs::path& directory, const StoreOptions& options) {
+    auto state = std::make_unique<State>();
+    state->directory = directory;
+    state->options = options;
+    if (options.read_only) {
+        std::error_code ignored;
+        if (!fs::exists(directory / "state" / "CURRENT", ignored))
+            return Error{Code::kNotFound, fmt::format("{}: no shop here; `perennial import --shop {} FILE` makes one", directory.string(), directory.string())};
+        PERENNIAL_TRY(state->open_state());
+        return Store(std::move(state));
+    }
+    auto journal = journal::Journal::open(directory / "journal", options.journal);
+    if (!journal) return journal.error();
+    state->journal = std::move(*journal);
+    PERENNIAL_TRY(state->open_state());
+    PERENNIAL_TRY(state->for_each(kProducts, [&](std::string_view id, std::string_view bytes) -> Result<bool> {
+        auto product = catalog::decode_product(bytes);
+        if (!product) return product.error();
+        state->products.emplace(id, std::move(*product));
+        return true;
+    }));
+    PERENNIAL_TRY(state->catch_up());
+    return Store(std::move(state));
+}
+
+Store::Store(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
+Store::Store(Store&&) noexcept = default;
+Store& Store::operator=(Store&&) noexcept = default;
+Store::~Store() = default;
+
+Result<Receipt> Store::append(std::vector<event::Event> events) {
+    auto& state = *state_;
+    if (!state.journal) return Error{Code::kBusy, "the shop was opened for reading only"};
+    Receipt receipt;
+    std::unordered_set<Hash128, Hash128Hasher> in_group;
+    std::vector<event::Event> fresh;
+    std::vector<std::string> records;
+    fresh.reserve(events.size());
+    records.reserve(events.size());
+    rocksdb::PinnableSlice found;
+    for (auto& event : events) {
+        const auto key = id_key(event.message_id);
+        const bool seen_here = !in_group.insert(hash128(event.message_id)).second;
+        const auto status = seen_here ? rocksdb::Status::OK() : state.db->Get({}, state.db->DefaultColumnFamily(), slice(key), &found);
+        found.Reset();
+        if (!status.ok() && !status.IsNotFound()) return rocksdb_error("read", status);
+        if (status.ok()) {
+            ++receipt.already_known;
+            continue;
+        }
+        event::encode(event, records.emplace_back());
+        fresh.push_back(std::move(event));
+    }
+    receipt.accepted = fresh.size();
+    if (fresh.empty()) return receipt;
+    auto first = state.journal->append(records);
+    if (!first) return first.error();
+    PERENNIAL_TRY(state.fold(fresh, state.journal->next_offset()));
+    return receipt;
+}
+
+CustomerKey Store::resolve(const CustomerKey& key) const {
+    CustomerKey at = key;
+    for (int joins = 0; joins < kJoinsLimit; ++joins) {
+        auto next = state_->get(table_key(kLinks, at));
+        if (!next || !*next) break;
+        at = **next;
+    }
+    return at;
+}
+
+Result<std::optional<Profile>> Store::profile(const CustomerKey& key) const {
+    auto bytes = state_->get(table_key(kProfiles, resolve(key)));
+    if (!bytes) return bytes.error();
+    if (!*bytes) return std::optional<Profile>{};
+    auto profile = decode_profile(**bytes);
+    if (!profile) return profile.error();
+    return std::optional(std::move(*profile));
+}
+
+Result<std::vector<event::Event>> Store::timeline(const CustomerKey& key) const {
+    auto bytes = state_->get(table_key(kTimelines, resolve(key)));
+    if (!bytes) return bytes.error();
+    return decode_timeline(bytes->value_or(std::string{}));
+}
+
+Status Store::for_each_profile(const std::function<bool(const CustomerKey&, const Profile&)>& visit) const {
+    return state_->for_each(kProfiles, [&](std::string_view key, std::string_view bytes) -> Result<bool> {
+        auto profile = decode_profile(bytes);
+        if (!profile) return profile.error();
+        return visit(CustomerKey(key), *profile);
+    });
+}
+
+Status Store::for_each_timeline(bool with_anonymous_orders,
+                                const std::function<bool(const CustomerKey&, const std::vector<event::Event>&)>& visit) const {
+    return state_->for_each(kTimelines, [&](std::string_view key, std::string_view bytes) -> Result<bool> {
+        if (!with_anonymous_orders && !is_customer(key)) return true;
+        auto timeline = decode_timeline(bytes);
+        if (!timeline) return timeline.error();
+        return visit(CustomerKey(key), *timeline);
+    });
+}
+
+Result<std::vector<catalog::Product>> Store::products() const {
+    std::vector<catalog::Product> products;
+    PERENNIAL_TRY(state_->for_each(kProducts, [&](std::string_view, std::string_view bytes) -> Result<bool> {
+        auto product = catalog::decode_product(bytes);
+        if (!product) return product.error();
+        products.push_back(std::move(*product));
+        return true;
+    }));
+    return products;
+}
+
+journal::Offset Store::folded() const noexcept { return {state_->folded}; }
+UtcTime Store::last_event_time() const noexcept { return {state_->last_time_ms}; }
+
+Result<std::string> Store::dump() const {
+    std::string all;
+    for (const char table : {char{kProducts}, char{kKnownIds}, char{kLinks}, char{kMeta}, char{kProfiles}, char{kTimelines}})
+        PERENNIAL_TRY(state_->for_each(table, [&](std::string_view key, std::string_view value) -> Result<bool> {
+            all += table;
+            put_string(all, key);
+            put_string(all, value);
+            return true;
+        }));
+    return all;
+}
+
+Status Store::flush() {
+    const auto status = state_->db->Flush({});
+    if (!status.ok()) return rocksdb_error("flush", status);
+    return Done{};
+}
+
+}  // namespace perennial::profile

@@ -1,0 +1,75 @@
+// A shop's memory: the journal, and what is folded from it (timelines, profiles, products, identity links, known message
+// ids) in RocksDB. The journal offset that the fold has reached is written in the same atomic batch as the fold itself,
+// so after a crash the fold resumes at exactly the next event; and the whole fold can be deleted and rebuilt.
+// Threads: append() from one thread; every const member from any thread beside it.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "catalog/catalog.h"
+#include "event/event.h"
+#include "journal/journal.h"
+#include "profile/identity.h"
+#include "profile/profile.h"
+
+namespace perennial::profile {
+
+struct StoreOptions {
+    bool read_only = false;          // beside a running server; sees everything folded so far
+    journal::Options journal = {};
+    std::size_t fold_events = 32'768;  // events folded per atomic batch when catching up: bounds memory
+};
+
+struct Receipt {
+    std::size_t accepted = 0, already_known = 0;
+};
+
+class Store {
+public:
+    // Opens DIR/journal and DIR/state, creating them unless read_only; folds what the journal holds beyond the fold.
+    // Errors: kBusy, kNotFound (read_only and nothing there), kCorrupt (the fold is ahead of the journal: records were
+    // lost; restore the journal), kIo.
+    static Result<Store> open(const std::filesystem::path& directory, const StoreOptions& options = {});
+    Store(Store&&) noexcept;
+    Store& operator=(Store&&) noexcept;
+    ~Store();
+
+    // Drops events whose message_id is known (also within `events`), appends the rest to the journal, folds them.
+    // Durable and visible to readers on return. Events must have passed event::validate. On an error nothing was taken.
+    Result<Receipt> append(std::vector<event::Event> events);
+
+    // The key that `key` leads to after sign-ins and aliases; itself when it was never joined.
+    CustomerKey resolve(const CustomerKey& key) const;
+    Result<std::optional<Profile>> profile(const CustomerKey& key) const;
+    // In time order; equal times keep the order of arrival. Empty when unknown.
+    Result<std::vector<event::Event>> timeline(const CustomerKey& key) const;
+
+    // In key order. A callback that returns false ends the walk.
+    Status for_each_profile(const std::function<bool(const CustomerKey&, const Profile&)>& visit) const;
+    // Also the anonymous orders ("o:" keys) when asked for.
+    Status for_each_timeline(bool with_anonymous_orders,
+                             const std::function<bool(const CustomerKey&, const std::vector<event::Event>&)>& visit) const;
+
+    Result<std::vector<catalog::Product>> products() const;
+    journal::Offset folded() const noexcept;
+    UtcTime last_event_time() const noexcept;  // latest event time folded, not counting the future
+
+    // All folded records in key order, for comparing two folds bit by bit.
+    Result<std::string> dump() const;
+    Status flush();
+
+    struct State;  // in store.cpp
+
+private:
+    explicit Store(std::unique_ptr<State> state) noexcept;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace perennial::profile

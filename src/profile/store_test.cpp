@@ -1,0 +1,186 @@
+#include "profile/store.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "base/rng.h"
+
+namespace perennial::profile {
+namespace {
+
+namespace fs = std::filesystem;
+
+event::Event line(int number, int customers = 7) {
+    event::Event e;
+    e.kind = number % 5 == 4 ? event::Kind::kProductViewed : event::Kind::kOrderCompleted;
+    e.message_id = fmt::format("m{}", number);
+    e.received = {1'400'000'000'000};
+    e.time = {1'300'000'000'000 + (number * 7919 % 1000) * kMsPerHour};
+    const int who = number % customers;
+    if (who == 0) e.anonymous_id = fmt::format("device{}", number % 3);
+    else if (who != 1) e.user_id = fmt::format("{}", who);
+    if (who == 2 && number % 4 == 0) e.anonymous_id = fmt::format("device{}", number % 3);  // a sign-in
+    e.order_id = fmt::format("o{}", number / 3);
+    e.product = fmt::format("p{}", number % 11);
+    e.quantity = 1;
+    e.price = e.amount = {100 + number};
+    return e;
+}
+
+std::vector<event::Event> lines(int first, int count) {
+    std::vector<event::Event> events;
+    for (int i = first; i < first + count; ++i) events.push_back(line(i));
+    return events;
+}
+
+Store opened(const fs::path& directory, StoreOptions options = {}) {
+    auto store = Store::open(directory, options);
+    EXPECT_TRUE(store.ok()) << (store.ok() ? "" : store.error().message);
+    return std::move(store).value();
+}
+
+TEST(Store, takes_every_event_once_however_often_it_is_sent) {
+    TempDir dir;
+    auto store = opened(dir.path());
+    EXPECT_EQ(store.append(lines(0, 100))->accepted, 100u);
+    auto again = lines(50, 100);
+    again.push_back(line(149));  // twice in one group
+    const auto receipt = store.append(again);
+    EXPECT_EQ(receipt->accepted, 50u);
+    EXPECT_EQ(receipt->already_known, 51u);
+    EXPECT_EQ(store.folded().value, 150u);
+}
+
+TEST(Store, a_replay_into_an_empty_state_is_the_same_bit_for_bit_for_any_grouping) {
+    TempDir dir;
+    std::string want;
+    {
+        auto store = opened(dir.path());
+        Rng rng(1);
+        for (int at = 0; at < 3000;) {
+            const int count = static_cast<int>(rng.below(97)) + 1;
+            ASSERT_TRUE(store.append(lines(at, count)).ok());
+            at += count;
+        }
+        want = store.dump().value();
+    }
+    ASSERT_EQ(opened(dir.path()).dump().value(), want);
+    for (const std::size_t group : {1u, 64u, 100'000u}) {
+        fs::remove_all(dir.path() / "state");
+        ASSERT_EQ(opened(dir.path(), {.fold_events = group}).dump().value(), want);
+    }
+}
+
+TEST(Store, a_sign_in_brings_the_anonymous_past_along_and_leads_later_events) {
+    TempDir dir;
+    auto store = opened(dir.path());
+    const auto view = [](const char* id, const char* user, const char* device, std::int64_t minute) {
+        event::Event e;
+        e.kind = event::Kind::kProductViewed;
+        e.message_id = id;
+        e.user_id = user;
+        e.anonymous_id = device;
+        e.product = "p";
+        e.time = e.received = {minute * kMsPerMinute};
+        return e;
+    };
+    ASSERT_TRUE(store.append({view("1", "", "phone", 1), view("2", "ann", "", 2)}).ok());
+    EXPECT_EQ(store.timeline("a:phone")->size(), 1u);
+    ASSERT_TRUE(store.append({view("3", "ann", "phone", 3)}).ok());
+    EXPECT_EQ(store.timeline("u:ann")->size(), 3u);
+    EXPECT_EQ(store.timeline("a:phone")->size(), 3u);  // leads to ann now
+    ASSERT_TRUE(store.append({view("4", "", "phone", 4), view("5", "bob", "phone", 5), view("6", "", "phone", 6)}).ok());
+    EXPECT_EQ(store.timeline("u:ann")->size(), 4u);    // a second person on the device takes no history
+    EXPECT_EQ(store.timeline("u:bob")->size(), 2u);
+    std::size_t profiles = 0;
+    ASSERT_TRUE(store.for_each_profile([&](const CustomerKey&, const Profile&) { return ++profiles > 0; }).ok());
+    EXPECT_EQ(profiles, 2u);
+}
+
+TEST(Store, timelines_are_in_time_order_and_anonymous_orders_are_no_customers) {
+    TempDir dir;
+    auto store = opened(dir.path());
+    ASSERT_TRUE(store.append(lines(0, 500)).ok());
+    std::size_t events = 0, orders = 0;
+    ASSERT_TRUE(store.for_each_timeline(true, [&](const CustomerKey& key, const std::vector<event::Event>& timeline) {
+        EXPECT_TRUE(std::ranges::is_sorted(timeline, {}, &event::Event::time));
+        events += timeline.size();
+        orders += !is_customer(key);
+        return true;
+    }).ok());
+    EXPECT_EQ(events, 500u);
+    EXPECT_GT(orders, 0u);
+}
+
+TEST(Store, readers_beside_the_writer_see_what_it_has_folded) {
+    TempDir dir;
+    auto store = opened(dir.path());
+    ASSERT_TRUE(store.append(lines(0, 100)).ok());
+    auto reader = opened(dir.path(), {.read_only = true});
+    EXPECT_EQ(reader.dump().value(), store.dump().value());
+    EXPECT_EQ(reader.append(lines(100, 1)).error().code, Code::kBusy);
+    TempDir empty;
+    EXPECT_EQ(Store::open(empty.path(), {.read_only = true}).error().code, Code::kNotFound);
+}
+
+TEST(Store, says_so_when_journal_files_are_missing) {
+    TempDir dir;
+    { ASSERT_TRUE(opened(dir.path()).append(lines(0, 100)).ok()); }
+    fs::remove_all(dir.path() / "journal");
+    EXPECT_EQ(Store::open(dir.path()).error().code, Code::kCorrupt);
+}
+
+// A child appends groups and reports each acknowledgement through a pipe; it is killed at a random moment.
+TEST(Store, after_a_kill_at_any_moment_nothing_acknowledged_is_lost_and_nothing_is_doubled) {
+    TempDir dir;
+    Rng rng(2024);
+    int acknowledged = 0;
+    for (int round = 0; round < 15; ++round) {
+        int pipe_ends[2];
+        ASSERT_EQ(::pipe(pipe_ends), 0);
+        const pid_t child = ::fork();
+        if (child == 0) {
+            auto store = Store::open(dir.path());
+            if (!store.ok()) ::_exit(3);
+            for (int at = std::max(0, acknowledged - 20);; at += 40) {  // overlaps what was sent before
+                if (!store->append(lines(at, 60)).ok()) ::_exit(4);
+                const int upto = at + 60;
+                if (::write(pipe_ends[1], &upto, sizeof upto) != sizeof upto) ::_exit(5);
+            }
+        }
+        ::close(pipe_ends[1]);
+        int upto = 0;
+        const auto kill_after = rng.below(30);
+        std::uint64_t seen = 0;
+        while (::read(pipe_ends[0], &upto, sizeof upto) == sizeof upto) {
+            acknowledged = std::max(acknowledged, upto);
+            if (seen++ == kill_after) ::kill(child, SIGKILL);
+        }
+        ::close(pipe_ends[0]);
+        int status = 0;
+        ::waitpid(child, &status, 0);
+        ASSERT_TRUE(WIFSIGNALED(status)) << "the child ended by itself: " << WEXITSTATUS(status);
+
+        auto store = opened(dir.path());
+        std::set<std::string> ids;
+        std::size_t events = 0;
+        ASSERT_TRUE(store.for_each_timeline(true, [&](const CustomerKey&, const std::vector<event::Event>& timeline) {
+            for (const auto& e : timeline) ids.insert(e.message_id), ++events;
+            return true;
+        }).ok());
+        ASSERT_EQ(events, ids.size());
+        for (int i = 0; i < acknowledged; ++i) ASSERT_TRUE(ids.contains(fmt::format("m{}", i))) << i;
+        ASSERT_EQ(store.folded().value, events);
+    }
+}
+
+}  // namespace
+}  // namespace perennial::profile
