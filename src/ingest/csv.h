@@ -25,7 +25,7 @@ inline constexpr std::size_t kRowBytesLimit = std::size_t{1} << 20;
 inline constexpr std::size_t kColumnsLimit = 4096;
 
 struct CsvOptions {
-    std::optional<char> separator;  // absent: found from the header
+    std::optional<char> separator{};  // absent: found from the header
     std::size_t row_bytes_limit = kRowBytesLimit;
 };
 
