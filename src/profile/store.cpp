@@ -67,6 +67,8 @@ rocksdb::Options rocksdb_options() {
     options.merge_operator = std::make_shared<Append>();
     options.write_buffer_size = 64u << 20;
     options.max_background_jobs = 2;
+    options.memtable_prefix_bloom_size_ratio = 0.1;  // asks for new ids are answered without searching the memtable
+    options.memtable_whole_key_filtering = true;
     options.info_log_level = rocksdb::ERROR_LEVEL;
     options.keep_log_file_num = 2;
     rocksdb::BlockBasedTableOptions table;
@@ -139,8 +141,7 @@ public:
     explicit Fold(Store::State& state) : state_(state) {}
 
     Status apply(const event::Event& event) {
-        const auto id = id_key(event.message_id);
-        batch_.Put(slice(id), {});
+        ids_.push_back(id_key(event.message_id));
         if (event.time <= after_days(event.received, 1)) last_time_ms_ = std::max(last_time_ms_, event.time.ms);
         if (!event.product.empty()) touch_product(event);
         auto key = key_of(event);
@@ -155,6 +156,8 @@ public:
     }
 
     Status write(journal::Offset next) {
+        std::ranges::sort(ids_);  // neighbours in the memtable are written while it is in cache
+        for (const auto& id : ids_) batch_.Put(slice(id), {});
         for (const auto& key : emptied_) {
             batch_.Delete(table_key(kTimelines, key));
             batch_.Delete(table_key(kProfiles, key));
@@ -261,6 +264,7 @@ private:
 
     Store::State& state_;
     rocksdb::WriteBatch batch_;
+    std::vector<std::string> ids_;
     std::map<CustomerKey, std::string> appended_;   // ordered: the same events give the same batch
     std::map<CustomerKey, CustomerKey> links_;
     std::set<CustomerKey> emptied_;
