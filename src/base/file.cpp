@@ -30,7 +30,7 @@ std::string_view name(Code code) noexcept {
 }
 
 Error io_error(std::string_view what, int error_number) {
-    const Code code = error_number == ENOSPC || error_number == EDQUOT ? Code::kFull
+    const Code code = error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG ? Code::kFull
                       : error_number == ENOENT                         ? Code::kNotFound
                                                                        : Code::kIo;
     return {code, fmt::format("{}: {}", what, std::strerror(error_number))};

@@ -1,0 +1,84 @@
+#include "predict/child_training.h"
+
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <boost/json.hpp>
+
+#include "base/file.h"
+
+extern char** environ;
+
+namespace perennial::predict {
+namespace {
+
+namespace fs = std::filesystem;
+
+Result<fs::path> trainer_program() {
+    if (const char* named = std::getenv("PERENNIAL_TRAIN")) return fs::path(named);
+    std::error_code error;
+    const auto self = fs::read_symlink("/proc/self/exe", error);
+    for (const auto& candidate : {self.parent_path() / "perennial-train", self.parent_path() / "../perennial-train/perennial-train"})
+        if (fs::exists(candidate, error)) return candidate;
+    return Error{Code::kUnsupported, fmt::format("training needs perennial-train beside {}; this build has none (PERENNIAL_WITH_TORCH=OFF)", self.string())};
+}
+
+Result<int> run(const std::vector<std::string>& arguments) {
+    std::vector<char*> argv;
+    for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+    argv.push_back(nullptr);
+    pid_t child = 0;
+    if (const int error = ::posix_spawn(&child, argv[0], nullptr, nullptr, argv.data(), environ); error != 0)
+        return io_error("start " + arguments[0], error);
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) return io_error("wait for perennial-train", errno);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+double number(const boost::json::object& object, std::string_view field) {
+    const auto* value = object.if_contains(field);
+    boost::system::error_code error;
+    return value ? value->to_number<double>(error) : 0;
+}
+
+}  // namespace
+
+Result<NetworkRun> train_network(const model::TrainingData& data, const fs::path& directory, const NetworkOptions& options) {
+    auto program = trainer_program();
+    if (!program) return program.error();
+    std::error_code error;
+    fs::create_directories(directory, error);
+    const auto data_file = directory / "training-data.safetensors";
+    PERENNIAL_TRY(model::write_training_data(data, data_file));
+    std::vector<std::string> arguments{program->string(), "--data", data_file.string(), "--out", directory.string(),
+                                       "--seed", std::to_string(options.seed), "--threads", std::to_string(options.threads)};
+    if (options.seconds_limit > 0) arguments.insert(arguments.end(), {"--seconds-limit", fmt::format("{}", options.seconds_limit)});
+    if (!options.label.empty()) arguments.insert(arguments.end(), {"--label", options.label});
+    arguments.insert(arguments.end(), options.extra.begin(), options.extra.end());
+    auto code = run(arguments);
+    if (!code) return code.error();
+    fs::remove(data_file, error);
+    if (*code != 0) return Error{Code::kIo, fmt::format("perennial-train ended with code {}; its message stands above", *code)};
+    auto text = read_file(directory / "run.json");
+    if (!text) return text.error();
+    boost::system::error_code parse_error;
+    const auto parsed = boost::json::parse(*text, parse_error);
+    if (parse_error || !parsed.is_object()) return Error{Code::kCorrupt, fmt::format("{}: not a JSON object", (directory / "run.json").string())};
+    const auto& report = parsed.as_object();
+    NetworkRun result;
+    result.weights = directory / "model.safetensors";
+    result.curves = directory / "curves.csv";
+    result.epochs = static_cast<int>(number(report, "epochs"));
+    result.best_epoch = static_cast<int>(number(report, "best_epoch"));
+    result.train_seconds = number(report, "train_seconds");
+    result.best_seconds = number(report, "train_seconds_to_best");
+    result.targets_per_second = number(report, "positions_per_second");
+    result.valid_ndcg10 = number(report, "valid_ndcg10");
+    result.parameters = static_cast<std::int64_t>(number(report, "parameters"));
+    return result;
+}
+
+}  // namespace perennial::predict

@@ -1,0 +1,34 @@
+// Trains a network in a child process (perennial-train, the one program that links libtorch) and waits for it.
+// Threads: one training at a time per output folder.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "model/training_data.h"
+
+namespace perennial::predict {
+
+struct NetworkOptions {
+    std::uint64_t seed = 1;
+    unsigned threads = 2;
+    double seconds_limit = 90;       // stops after the epoch in which it is reached; 0: none
+    std::string label = "Training";  // of the progress bar
+    std::vector<std::string> extra;  // further flags of perennial-train
+};
+
+struct NetworkRun {
+    std::filesystem::path weights, curves;
+    int epochs = 0, best_epoch = 0;
+    double train_seconds = 0, best_seconds = 0, targets_per_second = 0, valid_ndcg10 = 0;
+    std::int64_t parameters = 0;
+};
+
+// Writes the data into `directory`, runs the trainer, reads what it reports; the data file is removed afterwards.
+// Errors: kUnsupported when perennial-train is not beside this program, else what the trainer said.
+Result<NetworkRun> train_network(const model::TrainingData& data, const std::filesystem::path& directory, const NetworkOptions& options);
+
+}  // namespace perennial::predict

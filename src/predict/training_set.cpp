@@ -1,0 +1,139 @@
+#include "predict/training_set.h"
+
+#include <algorithm>
+
+#include "base/time.h"
+
+namespace perennial::predict {
+namespace {
+
+using model::Role;
+
+bool is_target(const Step& step) noexcept { return step.purchase() && step.product >= 0; }
+
+void append_step(model::TrainingData& data, const Step& step, std::int32_t occasion, Role role) {
+    data.product.push_back(step.product);
+    data.kind.push_back(step.kind);
+    data.time_ms.push_back(step.time_ms);
+    data.quantity.push_back(step.quantity);
+    data.occasion.push_back(occasion);
+    data.role.push_back(role);
+    data.purchase.push_back(step.purchase() ? 1 : 0);
+}
+
+void end_sequence(model::TrainingData& data, std::int64_t end_ms) {
+    data.offsets.push_back(static_cast<std::int64_t>(data.product.size()));
+    data.end_ms.push_back(end_ms);
+}
+
+model::TrainingData empty_data(std::size_t products, bool has_time) {
+    model::TrainingData data;
+    data.products = static_cast<std::int32_t>(products);
+    data.kinds = static_cast<std::int32_t>(event::kKindCount);
+    data.has_time = has_time;
+    return data;
+}
+
+std::vector<std::int32_t> distinct_products(std::span<const Step> steps) {
+    std::vector<std::int32_t> products;
+    for (const auto& step : steps)
+        if (step.product >= 0) products.push_back(step.product);
+    std::ranges::sort(products);
+    products.erase(std::unique(products.begin(), products.end()), products.end());
+    return products;
+}
+
+// The order that begins at `first`: its purchased products, distinct.
+std::vector<std::int32_t> order_products(std::span<const Step> steps, std::size_t first) {
+    std::size_t last = first;
+    while (last < steps.size() && steps[last].occasion == steps[first].occasion) ++last;
+    return distinct_products(steps.subspan(first, last - first));
+}
+
+}  // namespace
+
+TrainingSplit split_by_time(std::span<const sequence::Sequence> sequences, std::size_t products, std::int64_t cut_ms, double validation_days) {
+    TrainingSplit split;
+    split.data = empty_data(products, true);
+    const std::int64_t border_ms = after_days({cut_ms}, -validation_days).ms;
+    for (const auto& sequence : sequences) {
+        const auto steps = sequence::before(sequence.steps, cut_ms);
+        if (steps.empty()) continue;
+        const bool customer = profile::is_customer(sequence.customer);
+        for (std::size_t i = 0; i < steps.size(); ++i) {
+            const bool late = steps[i].time_ms >= border_ms;
+            const bool starts = i == 0 || steps[i].occasion != steps[i - 1].occasion;
+            append_step(split.data, steps[i], steps[i].occasion, !is_target(steps[i]) ? Role::kNoTarget : late && customer ? Role::kValidationTarget : Role::kTrainTarget);
+            if (customer && late && i > 0 && starts && steps[i].purchase()) {
+                auto relevant = order_products(steps, i);
+                if (!relevant.empty()) split.validation.push_back({steps.first(i), steps[i].time_ms, std::move(relevant), {}});
+            }
+        }
+        // The time head learns nothing from an order without a customer: nobody is watched after it.
+        end_sequence(split.data, customer ? cut_ms : steps.back().time_ms);
+    }
+    return split;
+}
+
+LeaveOneOut leave_one_out(std::span<const sequence::Sequence> sequences, std::size_t products, bool has_time, bool exclude_seen) {
+    LeaveOneOut result;
+    auto& data = result.training.data = empty_data(products, has_time);
+    data.exclude_seen = exclude_seen;
+    for (const auto& sequence : sequences) {
+        const auto& steps = sequence.steps;
+        std::vector<std::size_t> targets;
+        for (std::size_t i = 0; i < steps.size(); ++i)
+            if (is_target(steps[i])) targets.push_back(i);
+        if (steps.empty()) continue;
+        const bool held_out = targets.size() >= 3 && profile::is_customer(sequence.customer);
+        const std::size_t test = held_out ? targets[targets.size() - 1] : steps.size();
+        const std::size_t validation = held_out ? targets[targets.size() - 2] : steps.size();
+        const auto unit = [&](std::size_t at) {
+            Unit made{std::span(steps).first(at), has_time ? steps[at].time_ms : 0, {steps[at].product}, {}};
+            if (exclude_seen) {
+                made.excluded = distinct_products(made.history);
+                std::erase(made.excluded, steps[at].product);  // a repeat in the protocol's own data stays answerable
+            }
+            return made;
+        };
+        // An occasion of its own for the held-out line: the trainer may shuffle lines within an occasion, and a line
+        // that came before must not see it.
+        for (std::size_t i = 0; i < std::min(test, steps.size()); ++i)
+            append_step(data, steps[i], 2 * steps[i].occasion + (i >= validation ? 1 : 0), !is_target(steps[i]) ? Role::kNoTarget : i == validation ? Role::kValidationTarget : Role::kTrainTarget);
+        end_sequence(data, data.time_ms.back());
+        if (held_out) {
+            result.training.validation.push_back(unit(validation));
+            result.test.push_back(unit(test));
+        }
+    }
+    return result;
+}
+
+std::vector<Unit> next_order_units(std::span<const sequence::Sequence> sequences, std::int64_t cut_ms, double horizon_days) {
+    std::vector<Unit> units;
+    const std::int64_t end_ms = after_days({cut_ms}, horizon_days).ms;
+    for (const auto& sequence : sequences) {
+        const auto history = sequence::before(sequence.steps, cut_ms);
+        if (history.empty() || !profile::is_customer(sequence.customer)) continue;
+        const std::span<const Step> steps = sequence.steps;
+        for (std::size_t i = history.size(); i < steps.size() && steps[i].time_ms < end_ms; ++i) {
+            if (!steps[i].purchase()) continue;
+            auto relevant = order_products(steps, i);
+            if (relevant.empty()) continue;
+            units.push_back({history, steps[i].time_ms, std::move(relevant), {}});
+            break;
+        }
+    }
+    return units;
+}
+
+std::vector<sequence::Sequence> sequences_before(std::span<const sequence::Sequence> sequences, std::int64_t cut_ms) {
+    std::vector<sequence::Sequence> cut;
+    for (const auto& sequence : sequences) {
+        const auto steps = sequence::before(sequence.steps, cut_ms);
+        if (!steps.empty()) cut.push_back({sequence.customer, {steps.begin(), steps.end()}});
+    }
+    return cut;
+}
+
+}  // namespace perennial::predict

@@ -1,0 +1,39 @@
+// Which steps of which customers a network may learn from, and which it is judged by. Nothing at or after a cut is seen.
+// Threads: pure functions.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "model/training_data.h"
+#include "predict/recommender.h"
+#include "sequence/sequence.h"
+
+namespace perennial::predict {
+
+struct TrainingSplit {
+    model::TrainingData data;          // what perennial-train reads
+    std::vector<Unit> validation;      // for the pair memory and the mixture; views into the sequences
+};
+
+// Everything before `cut_ms`; purchases of the last `validation_days` before the cut validate, the rest trains.
+TrainingSplit split_by_time(std::span<const sequence::Sequence> sequences, std::size_t products, std::int64_t cut_ms, double validation_days);
+
+// Leave one out: each customer's last purchased product is the test, the one before it validates, the rest trains.
+// Customers with fewer than three purchases only train.
+struct LeaveOneOut {
+    TrainingSplit training;
+    std::vector<Unit> test;
+};
+// `exclude_seen`: rank only products that are not yet in the history (the public protocol); shops allow repeats.
+LeaveOneOut leave_one_out(std::span<const sequence::Sequence> sequences, std::size_t products, bool has_time, bool exclude_seen);
+
+// The next order after `cut_ms` (within `horizon_days`) of everyone with a history before it. The history ends at the
+// cut; the request comes when the customer does.
+std::vector<Unit> next_order_units(std::span<const sequence::Sequence> sequences, std::int64_t cut_ms, double horizon_days);
+
+// Sequences whose steps end before the cut. Copies.
+std::vector<sequence::Sequence> sequences_before(std::span<const sequence::Sequence> sequences, std::int64_t cut_ms);
+
+}  // namespace perennial::predict
