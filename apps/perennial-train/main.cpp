@@ -1,0 +1,100 @@
+// perennial-train: trains a network from a training-data file. A process of its own, because libtorch costs every program
+// that links it most of a second and 167 MB. Exit codes: 0 done, 1 failed, 2 wrong usage.
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+
+#include "base/progress.h"
+#include "train/train.h"
+
+namespace {
+
+using namespace perennial;
+
+// A bar an epoch, and a line when it ends.
+class Display {
+public:
+    void operator()(const train::Progress& now) {
+        if (!bar_) bar_ = std::make_unique<Progress>(fmt::format("epoch {}", now.epoch), static_cast<std::uint64_t>(now.positions_total), "positions");
+        if (now.finished == nullptr) {
+            bar_->note(fmt::format("loss {:.4f}", now.loss));
+            bar_->advance(static_cast<std::uint64_t>(now.positions - drawn_));
+            drawn_ = now.positions;
+            return;
+        }
+        bar_->note(fmt::format("loss {:.4f}  time {:.4f}  valid {:.4f}  ndcg@10 {:.4f}  recall@10 {:.4f}", now.finished->train_loss, now.finished->time_loss,
+                               now.finished->valid_loss, now.finished->valid_ndcg10, now.finished->valid_recall10));
+        bar_.reset();
+        drawn_ = 0;
+    }
+
+private:
+    std::unique_ptr<Progress> bar_;
+    std::int64_t drawn_ = 0;
+};
+
+int fail(const Error& error, int code) {
+    fmt::print(stderr, "perennial-train: {}\n", error.message);
+    return code;
+}
+
+// The child goes with its parent. A parent that died before the call left us to init or to a reaper.
+bool follow_parent(pid_t parent) {
+    return ::prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && (parent == 0 || ::getppid() == parent);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::string data_file, out_dir, init_weights;
+    train::TrainOptions options;
+    pid_t parent = 0;
+    CLI::App app{"Trains a network from a training-data file (docs/formats/training-data.md).", "perennial-train"};
+    app.option_defaults()->always_capture_default();
+    app.add_option("--data", data_file, "training data: a perennial.sequences file")->required();
+    app.add_option("--out", out_dir, "folder for model.safetensors, curves.csv and run.json")->required();
+    app.add_option("--width", options.width, "size of a vector");
+    app.add_option("--blocks", options.blocks, "attention blocks");
+    app.add_option("--heads", options.heads, "attention heads, a divisor of the width");
+    app.add_option("--hidden", options.hidden, "size of the feed-forward part; 0: twice the width");
+    app.add_option("--history-limit", options.history_limit, "positions that attention looks back over");
+    app.add_option("--learning-rate", options.learning_rate, "AdamW's, after warm-up");
+    app.add_option("--weight-decay", options.weight_decay, "decoupled weight decay");
+    app.add_option("--dropout", options.dropout, "share of activations dropped in training");
+    app.add_option("--gradient-norm-limit", options.gradient_norm_limit, "longer gradients are scaled down");
+    app.add_option("--warmup-steps", options.warmup_steps, "steps until the full learning rate");
+    app.add_option("--batch-positions", options.batch_positions, "events a step");
+    app.add_option("--hazard-weight", options.hazard_weight, "weight of the time-to-purchase loss");
+    app.add_option("--epochs-limit", options.epochs_limit, "passes over the data at most");
+    app.add_option("--patience", options.patience, "epochs without a better validation NDCG@10 before stopping");
+    app.add_option("--seconds-limit", options.seconds_limit, "stop after so long; 0: no limit");
+    app.add_option("--validation-units-limit", options.validation_units_limit, "occasions to validate on at most");
+    app.add_option("--seed", options.seed, "same seed, same weights");
+    app.add_option("--threads", options.threads, "threads; the result does not depend on them");
+    app.add_option("--init-weights", init_weights, "start from this weight file");
+    app.add_option("--parent", parent, "stop at once unless this process is the parent; 0: any");
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::CallForHelp& help) {
+        return app.exit(help);
+    } catch (const CLI::ParseError& error) {
+        return fail({Code::kInvalid, error.what()}, 2);
+    }
+    options.init_weights = init_weights;
+    if (!follow_parent(parent)) return fail({Code::kInvalid, fmt::format("parent {} is gone", parent)}, 1);
+    if (auto status = train::check(options); !status) return fail(status.error(), 2);
+
+    auto data = model::read_training_data(data_file);
+    if (!data) return fail(data.error(), 1);
+    Display display;
+    const auto summary = train::train(*data, options, out_dir, [&](const train::Progress& now) { display(now); });
+    if (!summary) return fail(summary.error(), 1);
+    fmt::print(stderr, "best epoch {} of {}, ndcg@10 {:.4f}, {:.1f} s, {:.0f} targets/s\n", summary->best_epoch, summary->epochs, summary->valid_ndcg10,
+               summary->train_seconds, summary->positions_per_second);
+    return 0;
+}

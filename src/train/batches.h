@@ -1,0 +1,77 @@
+// Sequences to packed batches: positions of many sequences one after another, never padded. No libtorch in here.
+// Threads: pure functions; chance comes in as an Rng.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/rng.h"
+#include "model/training_data.h"
+
+namespace perennial::train {
+
+// Positions begin .. end - 1 of one sequence, counted in the columns of the training data.
+struct Window {
+    std::size_t sequence = 0;
+    std::int64_t begin = 0, end = 0;
+};
+
+// N positions, R product targets, T time targets.
+struct Batch {
+    std::vector<std::int64_t> offsets{0};                     // of the sequences, as kernels::Packed wants them
+    std::vector<std::int64_t> product, kind, quantity, gap;   // [N] rows of the input tables; product -1: none
+    std::vector<std::int64_t> stamps;                         // [N]
+    std::vector<std::int64_t> target_row;                     // [R] position that predicts, -1: the start vector
+    std::vector<std::int64_t> target_gap, target_product;     // [R] row of the request tables, the true product
+    std::vector<std::int64_t> time_row;                       // [T] position that predicts
+    std::vector<float> exposure, event;                       // [T, K] share of each bucket survived; 1 in the purchase's
+
+    std::int64_t positions() const noexcept { return static_cast<std::int64_t>(product.size()); }
+};
+
+// What an epoch learns from, found once.
+class Curriculum {
+public:
+    // `hazard_edges` empty: no time targets. `history_limit` sets the windows' length: twice as much, so that most
+    // positions of a long sequence see a full history.
+    Curriculum(const model::TrainingData& data, std::int64_t history_limit, std::vector<float> hazard_edges);
+
+    std::int64_t train_targets() const noexcept { return train_targets_; }
+
+    // Windows in random order; a long sequence is cut at a random offset. Only windows that hold something to learn.
+    std::vector<Window> windows(Rng& rng) const;
+
+    // Events of one occasion come in random order: the order of lines in an order means nothing.
+    Batch pack(std::span<const Window> windows, Rng& rng) const;
+
+private:
+    void add_time_target(std::int64_t position, std::int64_t row, std::size_t sequence, Batch& batch) const;
+
+    const model::TrainingData& data_;
+    std::int64_t window_length_;
+    std::vector<float> hazard_edges_;
+    std::vector<std::int64_t> useful_end_;        // [S] positions from here on teach nothing
+    std::vector<std::int64_t> next_purchase_ms_;  // [N] time of the next purchase in a later occasion
+    std::int64_t train_targets_ = 0;
+};
+
+// Exposure and event of one outcome `days` after the state, added to the end of the two rows-of-K arrays.
+void append_outcome(std::span<const float> edges, double days, bool purchased, std::vector<float>& exposure, std::vector<float>& event);
+
+// One validation question: after everything before `begin`, which products come in the occasion begin .. end - 1?
+struct Unit {
+    std::size_t sequence = 0;
+    std::int64_t begin = 0, end = 0;
+    std::vector<std::int32_t> relevant;  // distinct, ascending, without those seen before when data.exclude_seen
+    std::vector<std::int32_t> seen;      // distinct, ascending; empty unless data.exclude_seen
+    std::size_t gap = 0;                 // row of the request tables
+};
+
+// At most `limit`, chosen by `rng`, in the order of the data. An occasion with nothing left to find is no unit.
+std::vector<Unit> validation_units(const model::TrainingData& data, std::int64_t limit, Rng rng);
+
+// The inputs of some positions in file order, without targets.
+void append_history(const model::TrainingData& data, const Window& window, Batch& batch);
+
+}  // namespace perennial::train

@@ -1,0 +1,79 @@
+// Training: a training set in, a weight file out. libtorch does the differentiation; no type of it appears here.
+// The same data, options and seed give the same weights bit for bit, whatever the number of threads: a batch is cut into
+// fixed shards, each differentiated on one thread, and their gradients are added in order.
+// Threads: train() may be called once at a time in a process; it starts options.threads - 1 helpers of its own.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "base/result.h"
+#include "model/training_data.h"
+
+namespace perennial::train {
+
+struct TrainOptions {
+    // The network (model/config.h).
+    std::int64_t width = 64;
+    std::int64_t blocks = 2;
+    std::int64_t heads = 2;
+    std::int64_t hidden = 0;  // of the feed-forward part; 0: twice the width
+    std::int64_t history_limit = 50;
+
+    // The optimiser: AdamW, linear warm-up, then constant.
+    double learning_rate = 1e-3;
+    double weight_decay = 0.01;  // decoupled; tables of biases, gains and time rows are exempt
+    double dropout = 0.2;
+    double gradient_norm_limit = 1.0;
+    std::int64_t warmup_steps = 100;
+    std::int64_t batch_positions = 2048;
+    double hazard_weight = 0.1;  // of the time-to-purchase loss beside the product loss; no effect without times
+
+    // When to stop. Without validation targets all epochs run and the last one's weights are kept.
+    std::int64_t epochs_limit = 50;
+    std::int64_t patience = 3;  // epochs without a better validation NDCG@10
+    double seconds_limit = 0;   // 0: none; looked at after every batch
+    std::int64_t validation_units_limit = 10'000;
+
+    std::uint64_t seed = 1;
+    unsigned threads = 2;
+    std::filesystem::path init_weights = {};  // start from this weight file; it may know fewer products (new ones come last)
+};
+
+// kInvalid naming the option and its range.
+Status check(const TrainOptions& options);
+
+struct EpochReport {
+    std::int64_t epoch = 0;  // 1, 2, ...
+    double seconds = 0;      // of training so far, validation included
+    double train_loss = 0;   // mean -log p of the true next product
+    double time_loss = 0;    // mean -log likelihood of the time to the next purchase
+    double valid_loss = 0, valid_ndcg10 = 0, valid_recall10 = 0;  // 0 when there is nothing to validate on
+};
+
+struct Progress {
+    std::int64_t epoch = 0;
+    std::int64_t positions = 0, positions_total = 0;  // of this epoch
+    double loss = 0;                                  // running mean of this epoch
+    const EpochReport* finished = nullptr;            // set once at the end of an epoch
+};
+using OnProgress = std::function<void(const Progress&)>;
+
+struct TrainSummary {
+    std::int64_t best_epoch = 0, epochs = 0;
+    double train_seconds = 0, train_seconds_to_best = 0;
+    double positions_per_second = 0;  // training targets per second of training proper, validation excluded
+    std::int64_t parameters = 0, train_targets = 0, validation_units = 0;
+    double valid_ndcg10 = 0, valid_recall10 = 0, valid_loss = 0;
+    bool stopped_by_time = false;
+};
+
+// Writes out_dir/model.safetensors (the best epoch so far, replaced whole at each better one), curves.csv (a row an epoch)
+// and run.json (at the end). Errors: kInvalid (options, or data without any training target), kIo, kFull, kCorrupt
+// (init_weights), kUnsupported (what libtorch cannot do here, in its words).
+Result<TrainSummary> train(const model::TrainingData& data, const TrainOptions& options, const std::filesystem::path& out_dir,
+                           const OnProgress& progress = {});
+
+}  // namespace perennial::train

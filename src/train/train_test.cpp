@@ -1,0 +1,361 @@
+#include "train/train.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+#include <numeric>
+#include <set>
+
+#include "base/file.h"
+#include "model/buckets.h"
+#include "model/network.h"
+#include "train/batches.h"
+#include "train/evaluate.h"
+#include "train/functions.h"
+#include "train/optimizer.h"
+#include "train/torch_network.h"
+
+namespace perennial::train {
+namespace {
+
+at::Tensor random(std::vector<std::int64_t> shape, Rng& rng, double scale = 1) {
+    auto out = at::empty(shape, at::kFloat);
+    for (std::int64_t i = 0; i < out.numel(); ++i) out.data_ptr<float>()[i] = static_cast<float>(scale * rng.normal());
+    return out.set_requires_grad(true);
+}
+
+std::vector<at::Tensor> gradients(const at::Tensor& loss, const std::vector<at::Tensor>& of) { return torch::autograd::grad({loss}, of); }
+
+void expect_close(const at::Tensor& got, const at::Tensor& want, double tolerance) {
+    ASSERT_EQ(got.sizes(), want.sizes());
+    EXPECT_LT((got - want).abs().max().item<float>(), tolerance * std::max(1.0f, want.abs().max().item<float>()));
+}
+
+TEST(Functions, packed_attention_agrees_with_plain_torch_in_value_and_gradient) {
+    Rng rng(1);
+    Batch batch;
+    batch.offsets = {0, 5, 6, 16};
+    for (int i = 0; i < 16; ++i) batch.stamps.push_back(static_cast<std::int64_t>(rng.below(1u << 31)) + i * (std::int64_t{1} << 31));
+    const std::int64_t heads = 2, width = 16, window = 6, lags = 4;
+    const auto qkv = random({16, 3 * width}, rng), lag = random({heads, lags}, rng),
+               stamp = random({heads, static_cast<std::int64_t>(model::kStampBuckets)}, rng), weight = random({16, width}, rng).detach();
+    const auto got = packed_attention(qkv, lag, stamp, batch, {heads, window, true});
+
+    std::vector<at::Tensor> parts;
+    for (std::size_t s = 0; s + 1 < batch.offsets.size(); ++s) {
+        const auto begin = batch.offsets[s], count = batch.offsets[s + 1] - begin;
+        auto lag_rows = at::zeros({count, count}, at::kLong), stamp_rows = at::zeros({count, count}, at::kLong);
+        auto mask = at::full({count, count}, -INFINITY);
+        for (std::int64_t i = 0; i < count; ++i)
+            for (std::int64_t j = std::max<std::int64_t>(0, i - window + 1); j <= i; ++j) {
+                mask[i][j] = 0;
+                lag_rows[i][j] = std::min(i - j, lags - 1);
+                const auto difference = batch.stamps[static_cast<std::size_t>(begin + i)] - batch.stamps[static_cast<std::size_t>(begin + j)];
+                stamp_rows[i][j] = static_cast<std::int64_t>(model::timed_gap(difference) - model::kFirstTimedGap);
+            }
+        const auto piece = qkv.narrow(0, begin, count).view({count, 3, heads, width / heads}).permute({1, 2, 0, 3});
+        auto scores = at::matmul(piece[0], piece[1].transpose(1, 2)) / std::sqrt(static_cast<double>(width / heads));
+        scores = scores + lag.index_select(1, lag_rows.view(-1)).view({heads, count, count}) +
+                 stamp.index_select(1, stamp_rows.view(-1)).view({heads, count, count}) + mask;
+        parts.push_back(at::matmul(scores.softmax(2), piece[2]).permute({1, 0, 2}).reshape({count, width}));
+    }
+    const auto want = at::cat(parts, 0);
+    expect_close(got, want, 2e-6);
+    const auto got_gradients = gradients((got * weight).sum(), {qkv, lag, stamp}), want_gradients = gradients((want * weight).sum(), {qkv, lag, stamp});
+    for (std::size_t k = 0; k < 3; ++k) expect_close(got_gradients[k], want_gradients[k], 5e-6);
+}
+
+TEST(Functions, rms_norm_agrees_with_plain_torch_in_value_and_gradient) {
+    Rng rng(2);
+    const auto x = random({9, 13}, rng), gain = random({13}, rng), weight = random({9, 13}, rng).detach();
+    const auto got = rms_norm(x, gain), want = x * (x.square().mean(1, true) + 1e-6).rsqrt() * gain;
+    expect_close(got, want, 2e-6);
+    const auto g = gradients((got * weight).sum(), {x, gain}), w = gradients((want * weight).sum(), {x, gain});
+    expect_close(g[0], w[0], 5e-6);
+    expect_close(g[1], w[1], 5e-6);
+}
+
+TEST(Functions, softmax_loss_agrees_with_cross_entropy_over_several_chunks) {
+    Rng rng(3);
+    const std::int64_t rows = 600, products = 4001, width = 8;  // chunks of 262 rows
+    const auto h = random({rows, width}, rng), table = random({products, width}, rng), bias = random({products}, rng);
+    std::vector<std::int64_t> targets;
+    for (std::int64_t r = 0; r < rows; ++r) targets.push_back(static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(products))));
+    const auto labels = at::from_blob(targets.data(), {rows}, at::kLong);
+    const auto got = softmax_loss(h, table, bias, targets, 1.0 / rows);
+    const auto want = at::cross_entropy_loss(at::addmm(bias, h, table.t()), labels);
+    EXPECT_NEAR(got.item<float>(), want.item<float>(), 1e-5);
+    const auto g = gradients(got * 3, {h, table, bias}), w = gradients(want * 3, {h, table, bias});
+    for (std::size_t k = 0; k < 3; ++k) expect_close(g[k] * rows, w[k] * rows, 1e-5);
+}
+
+TEST(Functions, softmax_loss_stays_finite_when_the_true_product_underflows) {
+    const auto h = at::ones({1, 1}), table = at::tensor({200.0f, -200.0f}).view({2, 1}), bias = at::zeros({2});
+    const std::vector<std::int64_t> targets{1};
+    EXPECT_NEAR(softmax_loss(h, table, bias, targets, 1).item<float>(), 400, 1e-3);
+}
+
+TEST(Functions, dropout_keeps_the_mean_and_repeats_by_seed) {
+    Rng rng(4), again(4);
+    const auto x = at::ones({300, 101});
+    const auto dropped = dropout(x, 0.3, rng);
+    EXPECT_NEAR(dropped.mean().item<float>(), 1, 0.02);
+    EXPECT_NEAR(dropped.eq(0).to(at::kFloat).mean().item<float>(), 0.3, 0.01);
+    EXPECT_TRUE(at::equal(dropped, dropout(x, 0.3, again)));
+}
+
+TEST(Hazard, loss_agrees_with_the_likelihood_written_out) {
+    const std::vector<float> edges{0, 1, 3, 7};
+    const std::vector<double> z{-1.0, 0.5, -0.3};
+    const auto logits = at::tensor({-1.0f, 0.5f, -0.3f}).view({1, 3});
+    const auto chance = [&](std::size_t k) { return 1 / (1 + std::exp(-z[k])); };
+    const auto loss = [&](double days, bool purchased) {
+        std::vector<float> exposure, event;
+        append_outcome(edges, days, purchased, exposure, event);
+        return hazard_loss(logits, exposure, event).item<float>();
+    };
+    EXPECT_NEAR(loss(0, true), -std::log(chance(0)), 1e-6);
+    EXPECT_NEAR(loss(2.5, true), -std::log((1 - chance(0)) * chance(1)), 1e-6);
+    EXPECT_NEAR(loss(3, true), -std::log((1 - chance(0)) * (1 - chance(1)) * chance(2)), 1e-6);
+    EXPECT_NEAR(loss(2, false), -std::log((1 - chance(0)) * std::sqrt(1 - chance(1))), 1e-6);  // half of the second bucket
+    EXPECT_NEAR(loss(100, false), -std::log((1 - chance(0)) * (1 - chance(1)) * (1 - chance(2))), 1e-6);
+    EXPECT_NEAR(loss(100, true), loss(100, false), 1e-6);  // later than we look
+}
+
+// Products 0..P-1 in a ring: the next is always the one after.
+model::TrainingData ring(int sequences, int length, std::int32_t products) {
+    model::TrainingData data;
+    data.products = products;
+    Rng rng(8);
+    for (int s = 0; s < sequences; ++s) {
+        auto product = static_cast<std::int32_t>(rng.below(static_cast<std::uint64_t>(products)));
+        for (int i = 0; i < length; ++i, product = (product + 1) % products) {
+            data.product.push_back(product);
+            data.occasion.push_back(i);
+            data.role.push_back(i == 0 ? 0 : i + 1 == length ? 2 : 1);
+        }
+        data.offsets.push_back(static_cast<std::int64_t>(data.product.size()));
+    }
+    data.kind.resize(data.events());
+    data.time_ms.resize(data.events());
+    data.quantity.resize(data.events());
+    data.purchase.resize(data.events(), 1);
+    data.end_ms.resize(data.sequences());
+    return data;
+}
+
+std::string trained(const model::TrainingData& data, const TrainOptions& options) {
+    const TempDir scratch;
+    const auto summary = train(data, options, scratch.path());
+    EXPECT_TRUE(summary.ok()) << summary.error().message;
+    return read_file(scratch.path() / "model.safetensors").value();
+}
+
+TEST(Train, learns_a_ring_and_serves_it_natively) {
+    const auto data = ring(120, 9, 40);
+    const TempDir scratch;
+    const auto summary = train(data, {.width = 32, .learning_rate = 5e-3, .warmup_steps = 10, .batch_positions = 256, .epochs_limit = 20, .threads = 1}, scratch.path()).value();
+    EXPECT_GT(summary.valid_ndcg10, 0.95);
+    EXPECT_EQ(summary.train_targets, 120 * 7);
+    EXPECT_EQ(summary.validation_units, 120);
+    const auto network = model::Network::load(scratch.path() / "model.safetensors").value();
+    auto session = network.start();
+    for (const std::int32_t product : {38, 39, 0, 1}) network.extend(session, {.product = product});
+    std::vector<float> logits(40);
+    network.scores(session, {}, logits);
+    EXPECT_EQ(std::ranges::max_element(logits) - logits.begin(), 2);
+    const auto curves = read_file(scratch.path() / "curves.csv").value();
+    EXPECT_EQ(std::ranges::count(curves, '\n'), summary.epochs + 1);
+    EXPECT_TRUE(read_file(scratch.path() / "run.json").ok());
+}
+
+model::TrainingData timed() {
+    auto data = ring(60, 30, 20);
+    Rng rng(12);
+    data.has_time = true;
+    for (std::size_t s = 0; s < data.sequences(); ++s) {
+        std::int64_t time = 0;
+        for (auto i = static_cast<std::size_t>(data.offsets[s]); i < static_cast<std::size_t>(data.offsets[s + 1]); ++i) {
+            data.occasion[i] /= 3;  // three lines an order
+            if (data.occasion[i] * 3 == static_cast<std::int32_t>(i) - data.offsets[s]) time += static_cast<std::int64_t>(rng.exponential(30 * 86'400'000.0));
+            data.time_ms[i] = time;
+            data.quantity[i] = static_cast<std::uint8_t>(rng.below(4));
+        }
+        data.end_ms[s] = time + 20 * std::int64_t{86'400'000};
+    }
+    return data;
+}
+
+TEST(Train, same_seed_gives_the_same_weights_for_any_number_of_threads) {
+    const auto data = timed();
+    TrainOptions options{.width = 16, .history_limit = 8, .batch_positions = 1536, .epochs_limit = 2, .threads = 1};
+    const auto once = trained(data, options);
+    EXPECT_TRUE(once == trained(data, options));
+    options.threads = 3;
+    EXPECT_TRUE(once == trained(data, options));
+    options.seed = 2;
+    EXPECT_FALSE(once == trained(data, options));
+}
+
+TEST(Train, survival_follows_the_purchase_rate_of_the_data) {
+    const auto data = timed();  // a purchase every 30 days on average, memoryless
+    const TempDir scratch;
+    ASSERT_TRUE(train(data, {.width = 16, .history_limit = 8, .learning_rate = 5e-3, .warmup_steps = 5, .batch_positions = 256, .hazard_weight = 1, .epochs_limit = 12, .patience = 12, .threads = 1}, scratch.path()).ok());
+    const auto network = model::Network::load(scratch.path() / "model.safetensors").value();
+    auto session = network.start();
+    for (std::int32_t i = 0; i < 3; ++i) network.extend(session, {.product = i, .same_occasion = i > 0});
+    EXPECT_NEAR(network.survival(session, 0, 30), std::exp(-1), 0.12);
+    EXPECT_NEAR(network.survival(session, 0, 10), std::exp(-1.0 / 3), 0.12);
+}
+
+TEST(Train, tiny_data_without_validation_runs_all_epochs) {
+    auto data = ring(3, 2, 2);
+    for (auto& role : data.role) role = role == 2 ? 1 : role;
+    const TempDir scratch;
+    const auto summary = train(data, {.width = 4, .epochs_limit = 7, .threads = 2}, scratch.path()).value();
+    EXPECT_EQ(summary.epochs, 7);
+    EXPECT_EQ(summary.best_epoch, 7);
+    EXPECT_EQ(summary.validation_units, 0);
+}
+
+TEST(Train, a_customers_first_product_trains_the_start_vector) {
+    auto data = ring(40, 1, 3);
+    for (std::size_t i = 0; i < data.events(); ++i) data.product[i] = 1, data.role[i] = 1;
+    const TempDir scratch;
+    ASSERT_TRUE(train(data, {.width = 8, .learning_rate = 0.05, .warmup_steps = 1, .epochs_limit = 30, .threads = 1}, scratch.path()).ok());
+    const auto network = model::Network::load(scratch.path() / "model.safetensors").value();
+    std::vector<float> logits(3);
+    network.scores(network.start(), {.gap_days = 4}, logits);
+    EXPECT_GT(logits[1], logits[0] + 1);
+    EXPECT_GT(logits[1], logits[2] + 1);
+}
+
+TEST(Train, goes_on_from_weights_that_know_fewer_products) {
+    const TempDir first, second;
+    const TrainOptions options{.width = 16, .learning_rate = 5e-3, .warmup_steps = 1, .batch_positions = 256, .epochs_limit = 15, .threads = 1};
+    const auto before = train(ring(60, 9, 20), options, first.path()).value();
+    auto more = ring(60, 9, 20);
+    more.products = 23;
+    auto again = options;
+    again.init_weights = first.path() / "model.safetensors";
+    again.epochs_limit = 1;
+    again.learning_rate = 1e-5;
+    const auto after = train(more, again, second.path()).value();
+    EXPECT_NEAR(after.valid_ndcg10, before.valid_ndcg10, 0.02);
+    again.width = 32;
+    EXPECT_EQ(train(more, again, second.path()).error().code, Code::kInvalid);
+}
+
+TEST(Train, refuses_what_cannot_be_trained_on) {
+    const TempDir scratch;
+    auto data = ring(3, 4, 5);
+    EXPECT_NE(train(data, {.width = 10, .heads = 3}, scratch.path()).error().message.find("heads"), std::string::npos);
+    EXPECT_NE(train(data, {.dropout = NAN}, scratch.path()).error().message.find("dropout"), std::string::npos);
+    std::ranges::fill(data.role, model::kNoTarget);
+    EXPECT_EQ(train(data, {}, scratch.path()).error().code, Code::kInvalid);
+    EXPECT_EQ(train({}, {}, scratch.path()).error().code, Code::kInvalid);
+}
+
+TEST(Curriculum, every_target_is_asked_once_an_epoch_unless_a_window_starts_with_it) {
+    const auto data = timed();
+    const Curriculum curriculum(data, 4, {});
+    Rng rng(1);
+    const auto windows = curriculum.windows(rng);
+    std::size_t inner_starts = 0;
+    for (const auto& window : windows) {
+        EXPECT_LE(window.end - window.begin, 8);
+        const bool target = window.begin > data.offsets[window.sequence];
+        inner_starts += target;
+    }
+    const auto batch = curriculum.pack(windows, rng);
+    // An occasion cut by a window is shuffled on each side, so counts hold although the first line of a window may be any.
+    EXPECT_LE(batch.target_row.size(), static_cast<std::size_t>(curriculum.train_targets()));
+    EXPECT_GE(batch.target_row.size() + inner_starts, static_cast<std::size_t>(curriculum.train_targets()));
+    for (std::size_t k = 0; k < batch.target_row.size(); ++k) EXPECT_LT(batch.target_row[k], batch.positions());
+    EXPECT_TRUE(batch.time_row.empty());
+}
+
+TEST(Curriculum, time_targets_stand_at_occasion_ends_and_see_the_next_purchase) {
+    model::TrainingData data;
+    constexpr std::int64_t kDay = 86'400'000;
+    data.offsets = {0, 5};
+    data.product = {0, 1, 0, -1, 1};
+    data.occasion = {0, 0, 1, 2, 3};
+    data.time_ms = {0, 0, 2 * kDay, 3 * kDay, 10 * kDay};
+    data.purchase = {1, 1, 1, 0, 1};
+    data.role = {0, 0, 0, 0, 0};
+    data.kind.resize(5);
+    data.quantity.resize(5);
+    data.end_ms = {14 * kDay};
+    data.products = 2;
+    data.has_time = true;
+    const Curriculum curriculum(data, 50, {0, 1, 4, 100});
+    Rng rng(1);
+    const auto batch = curriculum.pack(std::vector<Window>{{0, 0, 5}}, rng);
+    EXPECT_EQ(batch.time_row, (std::vector<std::int64_t>{1, 2, 3, 4}));
+    EXPECT_EQ(batch.event, (std::vector<float>{0, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0}));
+    EXPECT_EQ(batch.exposure, (std::vector<float>{1, 0, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0}));
+}
+
+TEST(Validation, units_ask_for_unseen_products_of_one_occasion) {
+    auto data = ring(2, 4, 9);
+    data.exclude_seen = true;
+    data.product = {0, 1, 0, 5, 3, 3, 3, 3};
+    data.occasion = {0, 1, 2, 2, 0, 1, 2, 3};
+    data.role = {1, 1, 2, 2, 1, 1, 1, 2};
+    const auto units = validation_units(data, 100, Rng(1));
+    ASSERT_EQ(units.size(), 1u);  // the second sequence repeats what it has
+    EXPECT_EQ(units[0].begin, 2);
+    EXPECT_EQ(units[0].relevant, (std::vector<std::int32_t>{5}));
+    EXPECT_EQ(units[0].seen, (std::vector<std::int32_t>{0, 1}));
+}
+
+TEST(Validation, quality_agrees_with_ranks_counted_by_hand) {
+    auto data = ring(30, 6, 25);
+    for (std::size_t i = 0; i < data.events(); ++i)
+        if (data.role[i] == 1 && i % 6 == 4) data.role[i] = 2;  // two occasions a sequence
+    const auto units = validation_units(data, 1000, Rng(1));
+    ASSERT_EQ(units.size(), 60u);
+    model::Config config;
+    config.products = 25;
+    config.width = 8;
+    config.history_limit = 3;
+    config.lags = 3;
+    const TorchNetwork torch(config, Rng(3));
+    const auto quality = evaluate(torch, data, units, 2);
+    const TempDir scratch;
+    ASSERT_TRUE(write_file(scratch.path() / "w", torch.weights()).ok());
+    const auto network = model::Network::load(scratch.path() / "w").value();
+    double ndcg = 0, recall = 0;
+    for (const auto& unit : units) {
+        auto session = network.start();
+        for (auto i = data.offsets[unit.sequence]; i < unit.begin; ++i) network.extend(session, {.product = data.product[static_cast<std::size_t>(i)]});
+        std::vector<float> logits(25);
+        network.scores(session, {}, logits);
+        const auto rank = std::ranges::count_if(logits, [&](float logit) { return logit > logits[static_cast<std::size_t>(unit.relevant[0])]; });
+        if (rank < 10) ndcg += 1 / std::log2(static_cast<double>(rank) + 2), recall += 1;
+    }
+    EXPECT_NEAR(quality.ndcg10, ndcg / 60, 1e-9);
+    EXPECT_NEAR(quality.recall10, recall / 60, 1e-9);
+}
+
+TEST(AdamW, agrees_with_the_published_rule_and_clips_the_whole_norm) {
+    std::vector<float> a{1, -2}, b{0.5f};
+    AdamW optimizer({{a, true}, {b, false}}, {.weight_decay = 0.1, .gradient_norm_limit = 1, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8});
+    const std::vector<float> ga1{2, 0}, ga2{1, 0}, gb{4};
+    const std::vector<std::vector<const float*>> shards{{ga1.data(), gb.data()}, {ga2.data(), nullptr}};
+    EXPECT_NEAR(optimizer.step(shards, 0.01, 2), 5, 1e-6);  // (3, 0, 4)
+    // The first step of Adam moves by the rate in the gradient's direction, whatever its size.
+    EXPECT_NEAR(a[0], 1 * (1 - 0.001) - 0.01, 1e-6);
+    EXPECT_NEAR(a[1], -2 * (1 - 0.001), 1e-6);
+    EXPECT_NEAR(b[0], 0.5 - 0.01, 1e-6);
+    const std::vector<float> wrong{NAN, 0};
+    const auto kept = a;
+    EXPECT_FALSE(std::isfinite(optimizer.step(std::vector<std::vector<const float*>>{{wrong.data(), nullptr}}, 0.01, 1)));
+    EXPECT_EQ(a, kept);
+}
+
+}  // namespace
+}  // namespace perennial::train
