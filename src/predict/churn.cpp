@@ -1,9 +1,15 @@
 #include "predict/churn.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <unordered_set>
+
+#include <boost/json.hpp>
+
+#include "base/file.h"
 
 namespace perennial::predict {
 namespace {
@@ -83,9 +89,51 @@ double log_odds(double probability) noexcept {
     return std::log(p / (1 - p));
 }
 
-double ChurnModel::combine(double time_head_silence, double trees_probability) const noexcept {
-    const double z = combined[0] + combined[1] * log_odds(time_head_silence) + combined[2] * log_odds(trees_probability);
-    return 1 / (1 + std::exp(-z));
+Status ChurnModel::save(const std::filesystem::path& directory) const {
+    PERENNIAL_TRY(trees.save(directory / "churn-trees.json"));
+    const boost::json::object object{{"format", "perennial.churn"}, {"version", 1}, {"horizon_days", horizon_days},
+        {"time_head", {time_head.a, time_head.b}}, {"combined", {combined[0], combined[1], combined[2]}},
+        {"rhythm", {rhythm.typical_gap_days, rhythm.log_spread, rhythm.gaps}}, {"log_odds_spread", log_odds_spread}, {"chosen", chosen}};
+    return write_file(directory / "churn.json", boost::json::serialize(object));
+}
+
+Result<ChurnModel> ChurnModel::load(const std::filesystem::path& directory) {
+    auto text = read_file(directory / "churn.json");
+    if (!text) return text.error();
+    auto trees = BoostedTrees::load(directory / "churn-trees.json");
+    if (!trees) return trees.error();
+    ChurnModel model;
+    model.trees = std::move(*trees);
+    try {
+        const auto object = boost::json::parse(*text).as_object();
+        if (object.at("format") != "perennial.churn" || object.at("version") != 1) return Error{Code::kUnsupported, "churn.json: want perennial.churn version 1"};
+        const auto number = [](const boost::json::value& value) { return value.to_number<double>(); };
+        model.horizon_days = number(object.at("horizon_days"));
+        model.time_head = {number(object.at("time_head").at(0)), number(object.at("time_head").at(1))};
+        for (std::size_t i = 0; i < 3; ++i) model.combined[i] = number(object.at("combined").at(i));
+        model.rhythm = {number(object.at("rhythm").at(0)), number(object.at("rhythm").at(1)), object.at("rhythm").at(2).to_number<std::size_t>()};
+        model.log_odds_spread = number(object.at("log_odds_spread"));
+        model.chosen = object.at("chosen").as_string();
+    } catch (const std::exception& problem) {
+        return Error{Code::kCorrupt, fmt::format("{}: {}", (directory / "churn.json").string(), problem.what())};
+    }
+    return model;
+}
+
+Result<ChurnForecast> forecast_churn(const ChurnModel& model, std::span<const event::Event> timeline, UtcTime now, double silence) {
+    const auto features = churn_features(timeline, now, model.rhythm);
+    auto trees = model.trees.probabilities(features, features.size());
+    if (!trees) return trees.error();
+    auto parts = model.trees.contributions(features, features.size());
+    if (!parts) return parts.error();
+    double z = log_odds(trees->front());
+    if (model.chosen == "combined") z = model.combined[0] + model.combined[1] * log_odds(silence) + model.combined[2] * z;
+    const auto probability = [](double x) { return 1 / (1 + std::exp(-x)); };
+    ChurnForecast forecast{{probability(z), probability(z - 1.96 * model.log_odds_spread), probability(z + 1.96 * model.log_odds_spread)}, {}};
+    for (std::size_t i = 0; i < features.size(); ++i)
+        if (!std::isnan(features[i])) forecast.reasons.push_back({i, features[i], (*parts)[i]});
+    std::ranges::stable_sort(forecast.reasons, std::ranges::greater{}, [](const auto& reason) { return std::abs(reason.contribution); });
+    return forecast;
 }
 
 std::vector<double> fit_logistic(std::span<const double> rows, std::size_t columns, std::span<const std::uint8_t> labels) {

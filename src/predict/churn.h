@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
@@ -50,12 +51,6 @@ inline constexpr std::array<FeatureName, 20> kChurnFeatures{{
 // Values of kChurnFeatures from the events before `now`. NaN: not defined for this customer.
 std::array<float, kChurnFeatures.size()> churn_features(std::span<const event::Event> timeline, UtcTime now, const profile::ShopRhythm& shop);
 
-// A customer with the events around; views into the caller's timelines.
-struct ChurnCase {
-    const std::vector<event::Event>* timeline = nullptr;
-    std::span<const Step> steps;
-};
-
 // True when the customer bought within kActiveDays before `now`.
 bool active_at(std::span<const event::Event> timeline, UtcTime now);
 // True when no purchase falls into (now, now + horizon].
@@ -63,20 +58,30 @@ bool stays_away(std::span<const event::Event> timeline, UtcTime now, double hori
 
 // The learned parts of a churn forecast, for one horizon.
 struct ChurnModel {
+    double horizon_days = kChurnHorizonDays;
     BoostedTrees trees;
-    Platt time_head;                 // on the log odds of the network's silence
+    Platt time_head;                   // on the log odds of the network's silence
     std::array<double, 3> combined{};  // log odds = c0 + c1 * log odds of the time head + c2 * log odds of the trees
     profile::ShopRhythm rhythm;
-    double base_rate = 0;
-    double interval_spread = 0.5;    // standard deviation of log odds between bootstrap refits: width of the interval shown
+    double log_odds_spread = 0;        // standard deviation of the trees' log odds over bootstrap refits
+    std::string chosen;                // method that answers: "combined" or "boosted_trees"
 
-    double combine(double time_head_silence, double trees_probability) const noexcept;
+    Status save(const std::filesystem::path& directory) const;  // churn.json and churn-trees.json
+    static Result<ChurnModel> load(const std::filesystem::path& directory);
 };
+
+struct ChurnForecast {
+    Interval probability;              // 95 %: how much the answer moves when the model is refitted
+    struct Reason { std::size_t feature; float value, contribution; };  // contribution to the log odds of leaving
+    std::vector<Reason> reasons;       // strongest first
+};
+// `silence`: the network's P(no purchase within the horizon).
+Result<ChurnForecast> forecast_churn(const ChurnModel& model, std::span<const event::Event> timeline, UtcTime now, double silence);
 
 double log_odds(double probability) noexcept;  // clamped to +-12
 
 // Logistic regression by Newton's method with a small ridge; rows [n, columns] without intercept column, the result has
-// the intercept first. Used for the combination. O(n columns^2) a step.
+// the intercept first. O(n columns^2) a step.
 std::vector<double> fit_logistic(std::span<const double> rows, std::size_t columns, std::span<const std::uint8_t> labels);
 
 }  // namespace perennial::predict

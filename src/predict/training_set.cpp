@@ -50,14 +50,27 @@ std::vector<std::int32_t> order_products(std::span<const Step> steps, std::size_
     return distinct_products(steps.subspan(first, last - first));
 }
 
+std::vector<sequence::Sequence> sequences_before(std::span<const sequence::Sequence> sequences, std::int64_t cut_ms) {
+    std::vector<sequence::Sequence> cut;
+    for (const auto& sequence : sequences) {
+        const auto steps = sequence::before(sequence.steps, cut_ms);
+        if (!steps.empty()) cut.push_back({sequence.customer, {steps.begin(), steps.end()}});
+    }
+    return cut;
+}
+
 }  // namespace
 
-TrainingSplit split_by_time(std::span<const sequence::Sequence> sequences, std::size_t products, std::int64_t cut_ms, double validation_days) {
+TrainingSplit split_by_time(std::span<const sequence::Sequence> sequences, std::size_t products, std::int64_t cut_ms, double validation_days,
+                            const CutOfCustomer& own_cut) {
     TrainingSplit split;
     split.data = empty_data(products, true);
     const std::int64_t border_ms = after_days({cut_ms}, -validation_days).ms;
+    split.fit = sequences_before(sequences, border_ms);
+    split.full = sequences_before(sequences, cut_ms);
     for (const auto& sequence : sequences) {
-        const auto steps = sequence::before(sequence.steps, cut_ms);
+        const std::int64_t end_ms = own_cut ? std::min(cut_ms, own_cut(sequence)) : cut_ms;
+        const auto steps = sequence::before(sequence.steps, end_ms);
         if (steps.empty()) continue;
         const bool customer = profile::is_customer(sequence.customer);
         for (std::size_t i = 0; i < steps.size(); ++i) {
@@ -70,7 +83,7 @@ TrainingSplit split_by_time(std::span<const sequence::Sequence> sequences, std::
             }
         }
         // The time head learns nothing from an order without a customer: nobody is watched after it.
-        end_sequence(split.data, customer ? cut_ms : steps.back().time_ms);
+        end_sequence(split.data, customer ? end_ms : steps.back().time_ms);
     }
     return split;
 }
@@ -101,6 +114,9 @@ LeaveOneOut leave_one_out(std::span<const sequence::Sequence> sequences, std::si
         for (std::size_t i = 0; i < std::min(test, steps.size()); ++i)
             append_step(data, steps[i], 2 * steps[i].occasion + (i >= validation ? 1 : 0), !is_target(steps[i]) ? Role::kNoTarget : i == validation ? Role::kValidationTarget : Role::kTrainTarget);
         end_sequence(data, data.time_ms.back());
+        const auto first = [&](std::size_t count) { return sequence::Sequence{sequence.customer, {steps.begin(), steps.begin() + static_cast<std::ptrdiff_t>(std::min(count, steps.size()))}}; };
+        result.training.fit.push_back(first(validation));
+        result.training.full.push_back(first(test));
         if (held_out) {
             result.training.validation.push_back(unit(validation));
             result.test.push_back(unit(test));
@@ -125,15 +141,6 @@ std::vector<Unit> next_order_units(std::span<const sequence::Sequence> sequences
         }
     }
     return units;
-}
-
-std::vector<sequence::Sequence> sequences_before(std::span<const sequence::Sequence> sequences, std::int64_t cut_ms) {
-    std::vector<sequence::Sequence> cut;
-    for (const auto& sequence : sequences) {
-        const auto steps = sequence::before(sequence.steps, cut_ms);
-        if (!steps.empty()) cut.push_back({sequence.customer, {steps.begin(), steps.end()}});
-    }
-    return cut;
 }
 
 }  // namespace perennial::predict

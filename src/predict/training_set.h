@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -13,12 +14,18 @@
 namespace perennial::predict {
 
 struct TrainingSplit {
-    model::TrainingData data;          // what perennial-train reads
-    std::vector<Unit> validation;      // for the pair memory and the mixture; views into the sequences
+    model::TrainingData data;             // what perennial-train reads
+    std::vector<Unit> validation;         // for the counting memories and the mixture; views into the sequences
+    std::vector<sequence::Sequence> fit;  // what counting memories may count while they are tuned on `validation`
+    std::vector<sequence::Sequence> full; // ... and once they are: validation included
 };
 
+// An earlier cut for some customers, who are then watched from there on as if the model had never seen them.
+using CutOfCustomer = std::function<std::int64_t(const sequence::Sequence&)>;
+
 // Everything before `cut_ms`; purchases of the last `validation_days` before the cut validate, the rest trains.
-TrainingSplit split_by_time(std::span<const sequence::Sequence> sequences, std::size_t products, std::int64_t cut_ms, double validation_days);
+TrainingSplit split_by_time(std::span<const sequence::Sequence> sequences, std::size_t products, std::int64_t cut_ms, double validation_days,
+                            const CutOfCustomer& own_cut = {});
 
 // Leave one out: each customer's last purchased product is the test, the one before it validates, the rest trains.
 // Customers with fewer than three purchases only train.
@@ -32,8 +39,5 @@ LeaveOneOut leave_one_out(std::span<const sequence::Sequence> sequences, std::si
 // The next order after `cut_ms` (within `horizon_days`) of everyone with a history before it. The history ends at the
 // cut; the request comes when the customer does.
 std::vector<Unit> next_order_units(std::span<const sequence::Sequence> sequences, std::int64_t cut_ms, double horizon_days);
-
-// Sequences whose steps end before the cut. Copies.
-std::vector<sequence::Sequence> sequences_before(std::span<const sequence::Sequence> sequences, std::int64_t cut_ms);
 
 }  // namespace perennial::predict

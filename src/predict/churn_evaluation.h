@@ -1,0 +1,57 @@
+// Fits the churn forecast on the past and judges it, beside humbler rules, on the last stretch of time.
+//
+//        train, validate             calibrate               judge
+//   |----------------------- c1 ------------------- c2 -----------------| last event
+//                                    horizon              horizon
+//
+// Trees learn at c1 (and 30 and 60 days before) what happened by c2. The network learns everything before c2, except that a third of
+// the customers end for it at c1: on them its time head is calibrated and combined with the trees. Nothing after c2 is
+// used but to judge. Threads: as train_network.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "predict/child_training.h"
+#include "predict/churn.h"
+#include "predict/next_purchase.h"
+#include "predict/shop_data.h"
+
+namespace perennial::predict {
+
+struct ChurnMethodResult {
+    std::string name;
+    Interval auc, pr_auc, brier, lift10;
+    std::vector<CalibrationBin> calibration;
+    std::vector<GainPoint> gain;
+    std::vector<double> probabilities;
+};
+
+struct ChurnComparison {
+    std::string a, b;
+    Interval auc_difference;
+    Text verdict;
+};
+
+struct ChurnEvaluation {
+    UtcTime cut;
+    double horizon_days = 0;
+    std::size_t customers = 0, churned = 0;
+    std::vector<ChurnMethodResult> methods;
+    std::vector<ChurnComparison> comparisons;
+    Text verdict;
+    NetworkRun network;
+};
+
+inline constexpr std::size_t kChurnCustomersMin = 100;  // fewer active customers, or fewer than 10 of a kind: no verdict
+
+struct ChurnFit {
+    ChurnModel model;        // refitted up to the last event
+    ChurnEvaluation evaluation;
+};
+
+// Errors: kInvalid when history or customers are too few (the message says how many there are), the trainer's.
+Result<ChurnFit> fit_churn(const ShopData& data, const std::filesystem::path& directory, const NetworkOptions& options);
+
+}  // namespace perennial::predict
