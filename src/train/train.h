@@ -23,12 +23,12 @@ struct TrainOptions {
     std::int64_t history_limit = 50;
 
     // The optimiser: AdamW, linear warm-up, then constant.
-    double learning_rate = 1e-3;
-    double weight_decay = 0.01;  // decoupled; tables of biases, gains and time rows are exempt
-    double dropout = 0.2;
+    double learning_rate = 2e-3;
+    double weight_decay = 0.1;  // decoupled; tables of biases, gains and time rows are exempt
+    double dropout = 0.3;
     double gradient_norm_limit = 1.0;
     std::int64_t warmup_steps = 100;
-    std::int64_t batch_positions = 2048;
+    std::int64_t batch_positions = 1024;
     double hazard_weight = 0.1;  // of the time-to-purchase loss beside the product loss; no effect without times
 
     // When to stop. Without validation targets all epochs run and the last one's weights are kept.
