@@ -1,0 +1,149 @@
+#include "decide/recommend.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <unordered_map>
+
+namespace perennial::decide {
+namespace {
+
+using predict::Step;
+
+struct Words { std::string en, zh; };
+
+// "every 6 weeks", "every 10 days": the unit a person would use.
+Words every(double days) {
+    const auto count = [](double x) { return std::max(1L, std::lround(x)); };
+    if (days < 14) return {count(days) == 1 ? "every day" : fmt::format("every {} days", count(days)), fmt::format("每{}天", count(days))};
+    if (days < 70) return {fmt::format("every {} weeks", count(days / 7)), fmt::format("每{}周", count(days / 7))};
+    return {fmt::format("every {} months", count(days / 30.4)), fmt::format("每{}个月", count(days / 30.4))};
+}
+
+double median(std::vector<double> values) {
+    std::ranges::sort(values);
+    return values[values.size() / 2];
+}
+
+std::string title_of(const catalog::Catalog& catalog, const std::string& product) {
+    const auto at = catalog.find(product);
+    return at && !catalog[*at].title.empty() ? catalog[*at].title : product;
+}
+
+struct Asked {
+    const predict::ShopModels& models;
+    const catalog::Catalog& catalog;
+    std::span<const Step> history;
+    std::unordered_map<std::int32_t, std::int64_t> bought_ms;   // last purchase of each product
+    std::unordered_map<std::int32_t, std::int64_t> viewed_ms;
+};
+
+void explain(Recommendation& r, std::int32_t number, const Asked& asked) {
+    const auto say = [&r](ReasonKind kind, std::string because_of, std::string en, std::string zh) {
+        r.reason = kind;
+        r.because_of = std::move(because_of);
+        r.reason_en = std::move(en);
+        r.reason_zh = std::move(zh);
+    };
+    if (asked.bought_ms.contains(number)) {
+        if (const auto gaps = predict::own_intervals_days(asked.history, number); !gaps.empty()) {
+            const auto words = every(median(gaps));
+            return say(ReasonKind::kRebuyOwn, r.product, fmt::format("you buy this {}", words.en), fmt::format("您{}购买一次", words.zh));
+        }
+        if (const double interval = asked.models.replenishment.interval_days(number); interval > 0) {
+            const auto words = every(interval);
+            return say(ReasonKind::kRebuyUsual, r.product, fmt::format("you bought this; others buy it again {}", words.en), fmt::format("您买过；其他顾客{}复购一次", words.zh));
+        }
+    }
+    if (const auto viewed = asked.viewed_ms.find(number); viewed != asked.viewed_ms.end() && !asked.bought_ms.contains(number))
+        return say(ReasonKind::kViewed, r.product, "you looked at this", "您浏览过此商品");
+    const auto cause = asked.models.methods.pairs->strongest_reason(asked.history, number);
+    if (cause != sequence::kNoProduct) {
+        const auto& product = asked.models.vocabulary[cause];
+        const auto title = title_of(asked.catalog, product);
+        return say(ReasonKind::kBoughtAfter, product, fmt::format("often bought after {}", title), fmt::format("常在购买“{}”之后购买", title));
+    }
+    say(ReasonKind::kPopular, {}, "popular in this shop", "本店热销");
+}
+
+Recommendation described(const catalog::Product& product, double score) {
+    Recommendation r;
+    r.product = product.id;
+    r.title = product.title;
+    r.category = product.category;
+    r.currency = product.currency;
+    r.price = product.price;
+    r.score = score;
+    return r;
+}
+
+// Products too new to have been sold, of the customer's categories first.
+std::vector<const catalog::Product*> new_products(const Asked& asked, UtcTime now) {
+    std::map<std::string_view, int> liked;
+    for (const auto& step : asked.history)
+        if (step.product >= 0)
+            if (const auto at = asked.catalog.find(asked.models.vocabulary[step.product])) ++liked[asked.catalog[*at].category];
+    std::vector<const catalog::Product*> fresh;
+    for (const auto& product : asked.catalog.products())
+        if (product.lines_sold == 0 && product.price.minor > 0 && days_between(product.first_seen, now) <= kNewDays && product.stock.value_or(1) > 0)
+            fresh.push_back(&product);
+    std::ranges::stable_sort(fresh, [&](const auto* a, const auto* b) { return liked[a->category] > liked[b->category]; });
+    return fresh;
+}
+
+}  // namespace
+
+std::string_view name(ReasonKind kind) noexcept {
+    static constexpr std::array<std::string_view, 6> kNames{"rebuy_own", "rebuy_usual", "bought_after", "viewed", "popular", "new"};
+    return kNames[static_cast<std::size_t>(kind)];
+}
+
+Result<Recommendations> recommend(const predict::ShopModels& models, const catalog::Catalog& catalog,
+                                  std::span<const event::Event> timeline, UtcTime now, std::size_t count) {
+    if (count < 1 || count > kRecommendationsLimit)
+        return Error{Code::kInvalid, fmt::format("n: want 1 to {}, got {}", kRecommendationsLimit, count)};
+    const auto steps = sequence::steps_of(timeline, models.vocabulary);
+    Asked asked{models, catalog, steps, {}, {}};
+    for (const auto& step : steps) {
+        if (step.product < 0) continue;
+        if (step.purchase()) asked.bought_ms[step.product] = step.time_ms;
+        else if (step.kind == static_cast<std::uint8_t>(event::Kind::kProductViewed)) asked.viewed_ms[step.product] = step.time_ms;
+    }
+    std::vector<float> shares(models.vocabulary.size());
+    models.methods.mixture->score(steps, now.ms, shares);
+
+    Recommendations result;
+    result.known_customer = !timeline.empty();
+    const auto fresh = new_products(asked, now);
+    std::size_t fresh_used = 0;
+    const auto add_new = [&] {
+        auto& r = result.products.emplace_back(described(*fresh[fresh_used++], 0));
+        r.reason = ReasonKind::kNew;
+        r.reason_en = "new in " + r.category;
+        r.reason_zh = r.category + " 新品";
+    };
+    for (const auto number : predict::top_n(shares, shares.size())) {
+        if (fresh_used < fresh.size() && (result.products.size() + 1) % kNewEvery == 0) add_new();
+        if (result.products.size() >= count) break;
+        const auto at = catalog.find(models.vocabulary[number]);
+        if (!at) continue;
+        const auto& product = catalog[*at];
+        if (product.stock && *product.stock <= 0) {
+            ++result.left_out_of_stock;
+            continue;
+        }
+        if (const auto bought = asked.bought_ms.find(number);
+            bought != asked.bought_ms.end() && !models.replenishment.may_offer_again(number, days_between({bought->second}, now))) {
+            ++result.left_out_just_bought;
+            continue;
+        }
+        explain(result.products.emplace_back(described(product, shares[static_cast<std::size_t>(number)])), number, asked);
+    }
+    while (result.products.size() < count && fresh_used < fresh.size()) add_new();
+    return result;
+}
+
+}  // namespace perennial::decide
