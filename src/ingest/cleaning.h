@@ -1,7 +1,7 @@
 // The cleaning rules: what becomes of each row of an export (docs/formats/cleaning.md). Every row has exactly one fate.
 // A Survey sees every row once and remembers compact facts; decide() settles what needs the whole file (which order
 // line a cancellation cancels, which pairs are slips, what a product is called); a second reading then asks fate_of().
-// Memory: at most 43 bytes a row for the duplicate check, 1 for its fate, 36 for an order line, plus the distinct
+// Memory: at most 43 bytes a row for the duplicate check, 2 for its fate, 40 for an order line, plus the distinct
 // orders, customers, products and titles. Threads: one Survey per import, used by one thread.
 #pragma once
 

@@ -310,6 +310,19 @@ TEST(Import, report_as_json_has_what_its_page_promises) {
     EXPECT_NE(to_text(report).find("order line"), std::string::npos);
 }
 
+TEST(TinyShop, samples_are_taken_in_whole) {
+    const auto samples = std::filesystem::path(PERENNIAL_SOURCE_DIR) / "data/tiny_shop";
+    const auto simulated = import_path(samples / "events.jsonl");
+    ASSERT_TRUE(simulated) << simulated.error().message;
+    EXPECT_EQ(simulated->report.fate("quarantined"), 0u);
+    EXPECT_EQ(simulated->report.fact("products"), 24u);
+    const auto retail = import_path(samples / "tiny_retail.csv");
+    ASSERT_TRUE(retail) << retail.error().message;
+    for (const auto& [fate, rows] : std::map<std::string, std::uint64_t>{{"order_line", 2}, {"anonymous_order_line", 1}, {"refund_line", 1}, {"charge", 1},
+                                                                         {"stock_adjustment", 1}, {"free_item", 1}, {"duplicate_row", 1}, {"quarantined", 1}})
+        EXPECT_EQ(retail->report.fate(fate), rows) << fate;
+}
+
 TEST(OnlineRetail, facts_are_the_published_ones_fates_add_up_and_a_second_import_has_the_same_ids) {
     const auto file = public_data("online_retail/online_retail.csv.gz");
     if (!std::filesystem::exists(file)) GTEST_SKIP() << "no public data at " << file;

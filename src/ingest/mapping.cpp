@@ -173,6 +173,26 @@ private:
     std::string problem_;
 };
 
+bool begins_key(char c) noexcept {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '"' || c == '\'';
+}
+
+// toml++ 3.3 asserts, instead of reporting an error, when a table's name begins with what no name can begin with ("[@x]").
+// Such lines are found here first; a mapping has no use for lists of lists, the only other lines that begin with '['.
+// 0 when there is none, else its number.
+std::size_t line_with_bad_table_name(std::string_view text) {
+    for (std::size_t line = 1; !text.empty(); ++line) {
+        const auto end = std::min(text.find('\n'), text.size());
+        auto rest = trim(text.substr(0, end));
+        text.remove_prefix(std::min(text.size(), end + 1));
+        if (!rest.starts_with('[')) continue;
+        rest = trim(rest.substr(1));
+        if (rest.starts_with('[')) rest = trim(rest.substr(1));
+        if (rest.empty() || (rest.front() != ']' && !begins_key(rest.front()))) return line;
+    }
+    return 0;
+}
+
 std::string folded(std::string_view name) {
     std::string out;
     for (const char c : lower(name))
@@ -206,6 +226,8 @@ std::string columns_wanted(const Mapping& mapping) {
 std::string_view name(Field field) noexcept { return kFieldNames[static_cast<std::size_t>(field)]; }
 
 Result<Mapping> parse_mapping(std::string_view text, std::string_view origin) {
+    if (const auto line = line_with_bad_table_name(text); line > 0)
+        return Error{Code::kInvalid, fmt::format("mapping {}: line {}: want a table's name like [columns], got something else after '['", origin, line)};
     try {
         const toml::table root = toml::parse(text, origin);
         return MappingParser(root, origin).parse();

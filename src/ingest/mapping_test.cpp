@@ -41,6 +41,9 @@ TEST(Mapping, unknown_header_says_what_is_wanted_and_what_came) {
 TEST(Mapping, a_bad_file_is_refused_with_the_key) {
     const std::vector<std::pair<std::string, std::string>> cases{
         {"kind = ", "line 1"},
+        {"name = \"x\"\n [@columns]\n", "line 2: want a table's name"},
+        {"[ [ #columns]]", "line 1: want a table's name"},
+        {"[\ncolumns]", "line 1: want a table's name"},
         {"kinds = 3", "kinds: want a table"},
         {"kind = \"bought\"", "kind: want an event kind"},
         {"colour = \"red\"", "colour: want"},

@@ -2,6 +2,7 @@
 // Threads: EventPipe's methods from one thread; the sink runs on the pipe's own.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <thread>
