@@ -31,9 +31,9 @@ void softmax(const float* x, float* out, std::size_t rows, std::size_t width) no
         float top = -INFINITY;
         for (std::size_t i = 0; i < width; ++i) top = x[i] > top ? x[i] : top;
         if (top == -INFINITY) top = 0;  // a row of all -inf: e^-inf = 0 everywhere
-        float sum = 0;
+        double sum = 0;  // one float would lose the small terms of a row of thousands
         for (std::size_t i = 0; i < width; ++i) sum += out[i] = std::exp(x[i] - top);
-        const float scale = sum == 0 ? 0.0f : 1.0f / sum;
+        const auto scale = static_cast<float>(sum == 0 ? 0.0 : 1.0 / sum);
         for (std::size_t i = 0; i < width; ++i) out[i] *= scale;
     }
 }

@@ -25,7 +25,7 @@ struct TrainOptions {
     // The optimiser: AdamW, linear warm-up, then constant.
     double learning_rate = 2e-3;
     double weight_decay = 0.1;  // decoupled; tables of biases, gains and time rows are exempt
-    double dropout = 0.3;
+    double dropout = 0.2;
     double gradient_norm_limit = 1.0;
     std::int64_t warmup_steps = 100;
     std::int64_t batch_positions = 1024;
