@@ -56,7 +56,7 @@ Result<NetworkRun> train_network(const model::TrainingData& data, const fs::path
     std::vector<std::string> arguments{program->string(), "--data", data_file.string(), "--out", directory.string(),
                                        "--seed", std::to_string(options.seed), "--threads", std::to_string(options.threads)};
     if (options.seconds_limit > 0) arguments.insert(arguments.end(), {"--seconds-limit", fmt::format("{}", options.seconds_limit)});
-    if (!options.label.empty()) arguments.insert(arguments.end(), {"--label", options.label});
+    arguments.insert(arguments.end(), {"--parent", std::to_string(::getpid())});
     arguments.insert(arguments.end(), options.extra.begin(), options.extra.end());
     auto code = run(arguments);
     if (!code) return code.error();

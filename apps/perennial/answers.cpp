@@ -1,0 +1,150 @@
+#include "answers.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <map>
+
+#include "decide/recommend.h"
+#include "event/codec.h"
+#include "profile/lifecycle.h"
+
+namespace perennial::app {
+namespace {
+
+namespace json = boost::json;
+
+json::object money(Money amount, Currency currency) { return {{"amount", major_units(amount, currency)}, {"currency", currency.text()}}; }
+
+json::object churn_json(const predict::ShopModels& models, std::span<const event::Event> timeline, UtcTime now) {
+    if (!models.churn) return {{"probability", nullptr}, {"note", "no churn forecast is trained: perennial train"}};
+    if (!predict::active_at(timeline, now))
+        return {{"probability", nullptr}, {"note", fmt::format("no purchase in the last {:.0f} days: the forecast is made for active customers", predict::kActiveDays)}};
+    double silence = 0.5;
+    if (models.methods.network) {
+        const auto steps = sequence::steps_of(timeline, models.vocabulary);
+        const auto session = models.methods.network->session(steps);
+        if (!steps.empty()) silence = models.methods.network->silence(session, steps.back().time_ms, now.ms, models.churn->horizon_days);
+    }
+    auto forecast = predict::forecast_churn(*models.churn, timeline, now, silence);
+    if (!forecast) return {{"probability", nullptr}, {"note", forecast.error().message}};
+    json::array reasons;
+    for (const auto& reason : forecast->reasons) {
+        if (reasons.size() == 5) break;
+        const auto& name = predict::kChurnFeatures[reason.feature];
+        reasons.push_back(json::object{{"feature", name.key}, {"value", reason.value}, {"effect", reason.contribution > 0 ? "leaving" : "staying"},
+                                       {"log_odds", reason.contribution}, {"en", name.en}, {"zh", name.zh}});
+    }
+    return {{"probability", forecast->probability.value}, {"low", forecast->probability.low}, {"high", forecast->probability.high},
+            {"horizon_days", models.churn->horizon_days}, {"method", models.churn->chosen}, {"reasons", std::move(reasons)}};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Answers>> Answers::open(const profile::Store& store, const std::filesystem::path& shop, unsigned threads) {
+    std::unique_ptr<Answers> answers(new Answers(store));
+    auto data = predict::load_shop_data(store);
+    if (!data) {
+        if (data.error().code != Code::kInvalid) return data.error();
+        // No purchase yet: everything is new here. Answers stay sensible and empty until a restart after the first import.
+        answers->models_.methods = predict::build_methods({}, 0, {}, nullptr, 0, 1);
+        return answers;
+    }
+    auto models = predict::load_shop_models(*data, shop, threads);
+    if (!models) return models.error();
+    answers->models_ = std::move(*models);
+    answers->rhythm_ = data->rhythm;
+    std::vector<profile::Profile> profiles;
+    PERENNIAL_TRY(store.for_each_profile([&](const profile::CustomerKey&, const profile::Profile& profile) {
+        profiles.push_back(profile);
+        return true;
+    }));
+    answers->rfm_ = profile::rfm_scale(profiles, answers->now());
+    return answers;
+}
+
+UtcTime Answers::now() const {
+    const UtcTime clock = wall_clock_now(), last = store_.last_event_time();
+    return last.ms > 0 && days_between(last, clock) > kStaleDays ? last : clock;
+}
+
+Result<std::shared_ptr<const catalog::Catalog>> Answers::catalogue() const {
+    const std::lock_guard lock(mutex_);
+    const UtcTime clock = wall_clock_now();
+    const auto folded = store_.folded();
+    if (!catalogue_ || (folded != catalogue_offset_ && clock.ms - catalogue_time_.ms >= kCatalogueAgeMs)) {
+        auto products = store_.products();
+        if (!products) return products.error();
+        catalogue_ = std::make_shared<const catalog::Catalog>(std::move(*products));
+        catalogue_offset_ = folded;
+        catalogue_time_ = clock;
+    }
+    return catalogue_;
+}
+
+Result<json::object> Answers::recommendations(const profile::CustomerKey& customer, std::size_t count) const {
+    auto timeline = store_.timeline(customer);
+    if (!timeline) return timeline.error();
+    auto catalogue = this->catalogue();
+    if (!catalogue) return catalogue.error();
+    const UtcTime as_of = now();
+    auto chosen = decide::recommend(models_, **catalogue, *timeline, as_of, count);
+    if (!chosen) return chosen.error();
+    json::array products;
+    for (const auto& r : chosen->products) {
+        json::object reason{{"kind", decide::name(r.reason)}, {"en", r.reason_en}, {"zh", r.reason_zh}};
+        if (!r.because_of.empty()) reason["because_of"] = r.because_of;
+        products.push_back(json::object{{"product_id", r.product}, {"title", r.title}, {"category", r.category}, {"price", money(r.price, r.currency)},
+                                        {"score", r.score}, {"reason", std::move(reason)}});
+    }
+    return json::object{{"customer", customer.substr(customer.find(':') + 1)}, {"known_customer", chosen->known_customer}, {"as_of", iso8601(as_of)},
+                        {"model", models_.run}, {"events_known", timeline->size()}, {"recommendations", std::move(products)},
+                        {"left_out", {{"out_of_stock", chosen->left_out_of_stock}, {"just_bought", chosen->left_out_just_bought}}}};
+}
+
+Result<json::object> Answers::customer(const profile::CustomerKey& customer) const {
+    auto profile = store_.profile(customer);
+    if (!profile) return profile.error();
+    if (!*profile) return Error{Code::kNotFound, fmt::format("customer: no events of '{}'", customer.substr(customer.find(':') + 1))};
+    auto timeline = store_.timeline(customer);
+    if (!timeline) return timeline.error();
+    auto catalogue = this->catalogue();
+    if (!catalogue) return catalogue.error();
+    const UtcTime as_of = now();
+    const auto& p = **profile;
+    const auto days = profile::purchase_days(p.orders);
+    const auto gaps = profile::purchase_gaps_days(p.orders);
+    const double typical = profile::typical_gap_days(gaps, rhythm_);
+
+    std::map<std::string, std::int64_t> categories, products;
+    for (const auto& e : *timeline)
+        if (e.kind == event::Kind::kOrderCompleted && !e.product.empty()) {
+            ++products[e.product];
+            if (const auto at = (*catalogue)->find(e.product)) ++categories[(**catalogue)[*at].category];
+        }
+    const auto tally = [](const profile::Tally& counts) {
+        json::array list;
+        for (const auto& [name, lines] : counts) list.push_back(json::object{{"name", name}, {"lines", lines}});
+        return list;
+    };
+    json::array gap_list(gaps.begin(), gaps.end());
+    json::array events;
+    const std::size_t first = timeline->size() > kTimelineShown ? timeline->size() - kTimelineShown : 0;
+    for (std::size_t i = timeline->size(); i-- > first;) events.push_back(json::parse(event::to_json((*timeline)[i])));
+
+    const auto rfm = profile::rfm_of(p, as_of, rfm_);
+    json::object result{{"customer", customer.substr(customer.find(':') + 1)}, {"as_of", iso8601(as_of)},
+        {"stage", profile::name(profile::stage_at(days, as_of, rhythm_))},
+        {"first_seen", iso8601(p.first_seen)}, {"last_seen", iso8601(p.last_seen)}, {"orders", p.orders.size()}, {"purchase_days", days.size()},
+        {"spend", money(p.spend, p.currency)}, {"refunds", money(p.refunds, p.currency)}, {"charges", money(p.charges, p.currency)},
+        {"rfm", {{"recency", rfm.recency}, {"frequency", rfm.frequency}, {"monetary", rfm.monetary}}},
+        {"rhythm", {{"gaps_days", std::move(gap_list)}, {"typical_gap_days", typical},
+                    {"silence_days", days.empty() ? json::value(nullptr) : json::value(days_between(p.orders.back().time, as_of))},
+                    {"usual_share_of_such_silence", days.empty() ? json::value(nullptr) : json::value(profile::silence_survival(days_between(days.back(), as_of), typical, rhythm_))}}},
+        {"favourite_categories", tally(profile::top(categories, 5))}, {"favourite_products", tally(profile::top(products, 5))},
+        {"churn", churn_json(models_, *timeline, as_of)}, {"events_total", timeline->size()}, {"timeline", std::move(events)}};
+    return result;
+}
+
+}  // namespace perennial::app

@@ -1,0 +1,47 @@
+// What the shop can say about one customer, as JSON: for the command line and for HTTP alike.
+// Threads: const members from any thread, beside the store's writer.
+#pragma once
+
+#include <boost/json/object.hpp>
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+
+#include "base/result.h"
+#include "predict/shop_models.h"
+#include "profile/rfm.h"
+#include "profile/store.h"
+
+namespace perennial::app {
+
+inline constexpr std::size_t kTimelineShown = 200;     // latest events in an answer; the total is named beside them
+inline constexpr double kStaleDays = 30;               // a shop silent for so long is answered as of its last event
+inline constexpr std::int64_t kCatalogueAgeMs = 1000;  // stock and prices in answers are at most so old
+
+class Answers {
+public:
+    // Loads data and models: seconds for a large shop. A shop without purchases answers with what little it has.
+    static Result<std::unique_ptr<Answers>> open(const profile::Store& store, const std::filesystem::path& shop, unsigned threads);
+
+    Result<boost::json::object> recommendations(const profile::CustomerKey& customer, std::size_t count) const;
+    // Errors: kNotFound.
+    Result<boost::json::object> customer(const profile::CustomerKey& customer) const;
+
+private:
+    explicit Answers(const profile::Store& store) : store_(store) {}
+    UtcTime now() const;
+    Result<std::shared_ptr<const catalog::Catalog>> catalogue() const;
+
+    const profile::Store& store_;
+    predict::ShopModels models_;
+    profile::ShopRhythm rhythm_;
+    profile::RfmScale rfm_;
+    mutable std::mutex mutex_;                                   // guards the three below
+    mutable std::shared_ptr<const catalog::Catalog> catalogue_;
+    mutable journal::Offset catalogue_offset_;
+    mutable UtcTime catalogue_time_;
+};
+
+}  // namespace perennial::app

@@ -1,0 +1,53 @@
+// The sub-commands: what main.cpp reads from the command line, and the functions that do it. Each lives in a file of its
+// own and only wires rooms of src/ together. Results go to standard output, progress and logs to standard error.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace perennial::app {
+
+namespace fs = std::filesystem;
+
+struct Common {
+    fs::path shop = "shop";
+    std::uint64_t seed = 1;
+    unsigned threads = 2;      // a busy machine punishes more (docs/design/threads.md)
+    bool json = false;
+};
+
+struct InitCommand { Common common; };
+struct ImportCommand {
+    Common common;
+    std::vector<fs::path> files;
+    std::string mapping;
+    std::vector<std::string> disabled_rules;
+    bool list_presets = false;
+};
+struct TrainCommand { Common common; double seconds_limit = 90; };
+struct EvaluateCommand { Common common; double seconds_limit = 90; };
+struct CustomerCommand { Common common; std::string id; bool anonymous = false; };
+struct RecommendCommand { Common common; std::string customer; bool anonymous = false; std::size_t count = 10; };
+struct ServeCommand { Common common; std::string listen; };
+struct RunCommand { Common common; std::vector<fs::path> files; std::string mapping, listen; bool serve = true; double seconds_limit = 60; };
+struct SimulateCommand { Common common; fs::path out; std::uint32_t customers = 2000, products = 400, days = 540; };
+struct BenchCommand { Common common; fs::path sequences, out; double seconds_limit = 0; std::vector<std::string> train_flags; };
+
+Status init(const InitCommand&);
+Status import(const ImportCommand&);
+Status check(const Common&);
+Status train(const TrainCommand&);
+Status evaluate(const EvaluateCommand&);
+Status report(const Common&);
+Status customer(const CustomerCommand&);
+Status recommend(const RecommendCommand&);
+Status serve(const ServeCommand&);
+Status run(const RunCommand&);
+Status simulate(const SimulateCommand&);
+Status bench_nextitem(const BenchCommand&);
+
+}  // namespace perennial::app

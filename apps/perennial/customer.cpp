@@ -1,0 +1,63 @@
+// customer: everything known of one customer.
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+
+#include "answers.h"
+#include "commands.h"
+#include "shop.h"
+
+namespace perennial::app {
+namespace {
+
+namespace json = boost::json;
+
+std::string text(const json::value& value) { return value.is_string() ? std::string(value.as_string()) : json::serialize(value); }
+double number(const json::value& value) { return value.to_number<double>(); }
+
+void print(const json::object& c) {
+    fmt::print("Customer {} as of {}: {}\n", text(c.at("customer")), text(c.at("as_of")).substr(0, 10), text(c.at("stage")));
+    fmt::print("  seen {} to {}; {} orders on {} days; spend {:.2f} {}, refunds {:.2f}\n", text(c.at("first_seen")).substr(0, 10), text(c.at("last_seen")).substr(0, 10),
+               text(c.at("orders")), text(c.at("purchase_days")), number(c.at("spend").at("amount")), text(c.at("spend").at("currency")), number(c.at("refunds").at("amount")));
+    fmt::print("  recency {} frequency {} monetary {} (fifths, 5 is best)\n", text(c.at("rfm").at("recency")), text(c.at("rfm").at("frequency")), text(c.at("rfm").at("monetary")));
+    if (!c.at("rhythm").at("silence_days").is_null())
+        fmt::print("  silent for {:.0f} days, usually buys every {:.0f}; {:.0f} % of the usual gaps are longer than this\n", number(c.at("rhythm").at("silence_days")),
+                   number(c.at("rhythm").at("typical_gap_days")), 100 * number(c.at("rhythm").at("usual_share_of_such_silence")));
+    const auto& churn = c.at("churn").as_object();
+    if (churn.at("probability").is_null()) {
+        fmt::print("  churn: {}\n", text(churn.at("note")));
+    } else {
+        fmt::print("  churn within {:.0f} days: {:.0f} % ({:.0f} to {:.0f} %)\n", number(churn.at("horizon_days")), 100 * number(churn.at("probability")),
+                   100 * number(churn.at("low")), 100 * number(churn.at("high")));
+        for (const auto& reason : churn.at("reasons").as_array())
+            fmt::print("    {} {}: {:.4g}\n", text(reason.at("effect")) == "leaving" ? "speaks for leaving:" : "speaks for staying:", text(reason.at("en")), number(reason.at("value")));
+    }
+    fmt::print("  favourites:");
+    for (const auto& favourite : c.at("favourite_categories").as_array()) fmt::print(" {} ({})", text(favourite.at("name")), text(favourite.at("lines")));
+    fmt::print("\n  last events ({} in all):\n", text(c.at("events_total")));
+    std::size_t shown = 0;
+    for (const auto& value : c.at("timeline").as_array()) {
+        if (shown++ == 12) break;
+        const auto& e = value.as_object();
+        const auto field = [&e](const char* name) { const auto* found = e.if_contains(name); return found ? text(*found) : std::string(); };
+        fmt::print("    {}  {:<16} {:<12} {:>5}  {}\n", field("time").substr(0, 16), field("kind"), field("product"), field("quantity"), field("title"));
+    }
+}
+
+}  // namespace
+
+Status customer(const CustomerCommand& options) {
+    auto shop = open_shop(options.common.shop);
+    if (!shop) return shop.error();
+    auto store = profile::Store::open(shop->directory, {.read_only = true});
+    if (!store) return store.error();
+    auto answers = Answers::open(*store, shop->directory, options.common.threads);
+    if (!answers) return answers.error();
+    auto known = (*answers)->customer(options.anonymous ? profile::anonymous_key(options.id) : profile::user_key(options.id));
+    if (!known) return known.error();
+    if (options.common.json) fmt::print("{}\n", json::serialize(*known));
+    else print(*known);
+    return Done{};
+}
+
+}  // namespace perennial::app

@@ -1,0 +1,92 @@
+// init, import and check: from files to events in the journal, and what became of every row.
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "commands.h"
+#include "ingest/import.h"
+#include "ingest/mapping.h"
+#include "profile/store.h"
+#include "shop.h"
+
+namespace perennial::app {
+namespace {
+
+// Import reports sort by time of import; the file name keeps two imports of one second apart.
+fs::path report_path(const Shop& shop, const fs::path& file) {
+    const auto now = wall_clock_now();
+    std::string stamp = iso8601(now);
+    std::erase_if(stamp, [](char c) { return c == ':' || c == '-' || c == '.'; });
+    return shop.imports() / fmt::format("{}-{:08x}.json", stamp, hash64(fs::absolute(file).string()) & 0xffffffff);
+}
+
+}  // namespace
+
+Status init(const InitCommand& options) {
+    auto shop = open_or_make_shop(options.common.shop);
+    if (!shop) return shop.error();
+    fmt::print("{}: ready; next: perennial import --shop {} FILE\n", shop->directory.string(), shop->directory.string());
+    return Done{};
+}
+
+Status import(const ImportCommand& options) {
+    if (options.list_presets) {
+        for (const auto& preset : ingest::preset_names()) fmt::print("{}\n", preset);
+        return Done{};
+    }
+    if (options.files.empty()) return Error{Code::kInvalid, "import: want at least one file"};
+    auto shop = open_or_make_shop(options.common.shop);
+    if (!shop) return shop.error();
+    auto store = profile::Store::open(shop->directory);
+    if (!store) return store.error();
+    boost::json::array reports;
+    for (const auto& file : options.files) {
+        ingest::ImportOptions import_options;
+        import_options.mapping = options.mapping;
+        import_options.disabled_rules = options.disabled_rules;
+        import_options.quarantine_dir = shop->quarantine();
+        auto report = ingest::import_file(file, import_options, [&](std::vector<event::Event>&& events) -> Result<ingest::SinkReceipt> {
+            auto receipt = store->append(std::move(events));
+            if (!receipt) return receipt.error();
+            return ingest::SinkReceipt{receipt->accepted, receipt->already_known};
+        });
+        if (!report) return report.error();
+        if (report->accepted > 0 || report->events == 0) PERENNIAL_TRY(write_json(report_path(*shop, file), ingest::to_json(*report)));
+        reports.push_back(ingest::to_json(*report));
+        if (!options.common.json) fmt::print("{}\n", ingest::to_text(*report));
+    }
+    PERENNIAL_TRY(store->flush());
+    if (options.common.json) fmt::print("{}\n", boost::json::serialize(reports));
+    return Done{};
+}
+
+Status check(const Common& options) {
+    auto shop = open_shop(options.shop);
+    if (!shop) return shop.error();
+    auto reports = import_reports(*shop);
+    if (!reports) return reports.error();
+    if (options.json) {
+        fmt::print("{}\n", boost::json::serialize(*reports));
+        return Done{};
+    }
+    if (reports->empty()) fmt::print("nothing was imported into {} yet\n", shop->directory.string());
+    for (const auto& value : *reports) {
+        const auto& report = value.as_object();
+        fmt::print("{}: {} rows\n", std::string(report.at("file").as_string()), report.at("rows").to_number<std::uint64_t>());
+        std::uint64_t sum = 0;
+        for (const auto& fate : report.at("fates").as_array()) {
+            const auto rows = fate.at("rows").to_number<std::uint64_t>();
+            sum += rows;
+            if (rows > 0) fmt::print("  {:<36} {:>10}\n", std::string(fate.at("name").as_string()), rows);
+        }
+        fmt::print("  {:<36} {:>10}\n", "sum", sum);
+        fmt::print("  rules:\n");
+        for (const auto& rule : report.at("rules").as_array())
+            fmt::print("    {:<38} {:>8}  {}\n", std::string(rule.at("name").as_string()), rule.at("rows").to_number<std::uint64_t>(), std::string(rule.at("effect").as_string()));
+    }
+    return Done{};
+}
+
+}  // namespace perennial::app

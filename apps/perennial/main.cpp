@@ -1,0 +1,154 @@
+// The command line: one sub-command a function. Exit codes: 0 done, 1 failed, 2 wrong usage.
+#include <CLI/CLI.hpp>
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+
+#include "base/parallel.h"
+#include "build_info.h"
+#include "commands.h"
+
+namespace perennial::app {
+namespace {
+
+int answer(const Status& status) {
+    if (status.ok()) return 0;
+    std::fprintf(stderr, "perennial: %s\n", status.error().message.c_str());
+    return 1;
+}
+
+void add_common(CLI::App* command, Common& common, bool with_training) {
+    command->add_option("--shop", common.shop, "folder of the shop")->capture_default_str();
+    command->add_flag("--json", common.json, "results as JSON on standard output");
+    if (!with_training) return;
+    command->add_option("--seed", common.seed, "same seed, same numbers")->capture_default_str();
+    command->add_option("--threads", common.threads, "threads of the heavy parts")->capture_default_str()->check(CLI::Range(1, 256));
+}
+
+int dispatch(int argc, char** argv) {
+    CLI::App app{"Perennial: from a shop's events to recommendations, churn scores and measured decisions"};
+    app.set_version_flag("--version", std::string(build_commit()));
+    app.require_subcommand(1);
+    app.option_defaults()->always_capture_default(false);
+    Status status = Done{};
+    const unsigned threads = std::min(2u, usable_cores());
+
+    InitCommand init_options;
+    auto* init_command = app.add_subcommand("init", "make a shop's folder with its settings");
+    init_command->add_option("dir", init_options.common.shop, "folder")->required();
+    init_command->callback([&] { status = init(init_options); });
+
+    ImportCommand import_options;
+    auto* import_command = app.add_subcommand("import", "read exports (CSV, Segment JSON lines; also .gz), clean them, keep them");
+    add_common(import_command, import_options.common, false);
+    import_command->add_option("files", import_options.files, "files to read");
+    import_command->add_option("--map", import_options.mapping, "preset name or mapping file (TOML); found from the header by default");
+    import_command->add_option("--without", import_options.disabled_rules, "cleaning rule to leave out; may be repeated")->expected(1);
+    import_command->add_flag("--presets", import_options.list_presets, "list the presets");
+    import_command->callback([&] { status = import(import_options); });
+
+    Common check_options;
+    auto* check_command = app.add_subcommand("check", "data-quality report of everything imported");
+    add_common(check_command, check_options, false);
+    check_command->callback([&] { status = check(check_options); });
+
+    TrainCommand train_options;
+    train_options.common.threads = threads;
+    auto* train_command = app.add_subcommand("train", "train the behaviour model and the churn forecast");
+    add_common(train_command, train_options.common, true);
+    train_command->add_option("--seconds", train_options.seconds_limit, "training time of each network at most; 0: no limit")->capture_default_str();
+    train_command->callback([&] { status = train(train_options); });
+
+    EvaluateCommand evaluate_options;
+    evaluate_options.common.threads = threads;
+    auto* evaluate_command = app.add_subcommand("evaluate", "every predictor beside its humbling comparator; writes report.html");
+    add_common(evaluate_command, evaluate_options.common, true);
+    evaluate_command->add_option("--seconds", evaluate_options.seconds_limit, "training time of each network at most; 0: no limit")->capture_default_str();
+    evaluate_command->callback([&] { status = evaluate(evaluate_options); });
+
+    Common report_options;
+    auto* report_command = app.add_subcommand("report", "write report.html from what is known now");
+    add_common(report_command, report_options, false);
+    report_command->callback([&] { status = report(report_options); });
+
+    CustomerCommand customer_options;
+    auto* customer_command = app.add_subcommand("customer", "timeline, stage, churn and reasons of one customer");
+    add_common(customer_command, customer_options.common, false);
+    customer_command->add_option("id", customer_options.id, "user id")->required();
+    customer_command->add_flag("--anonymous", customer_options.anonymous, "the id is an anonymous id");
+    customer_command->callback([&] { status = customer(customer_options); });
+
+    RecommendCommand recommend_options;
+    auto* recommend_command = app.add_subcommand("recommend", "products for one customer, with reasons");
+    add_common(recommend_command, recommend_options.common, false);
+    recommend_command->add_option("--customer", recommend_options.customer, "user id")->required();
+    recommend_command->add_flag("--anonymous", recommend_options.anonymous, "the id is an anonymous id");
+    recommend_command->add_option("-n", recommend_options.count, "how many")->capture_default_str();
+    recommend_command->callback([&] { status = recommend(recommend_options); });
+
+    ServeCommand serve_options;
+    serve_options.common.threads = threads;
+    auto* serve_command = app.add_subcommand("serve", "take events and answer over HTTP");
+    add_common(serve_command, serve_options.common, true);
+    serve_command->add_option("--listen", serve_options.listen, "address:port; from perennial.toml by default");
+    serve_command->callback([&] { status = serve(serve_options); });
+
+    RunCommand run_options;
+    run_options.common.threads = threads;
+    auto* run_command = app.add_subcommand("run", "all of it: import, check, train, evaluate, report, serve");
+    add_common(run_command, run_options.common, true);
+    run_command->add_option("--import", run_options.files, "files to import first; a simulated shop when the shop is empty and none is named");
+    run_command->add_option("--map", run_options.mapping, "preset name or mapping file (TOML)");
+    run_command->add_option("--listen", run_options.listen, "address:port; from perennial.toml by default");
+    run_command->add_option("--seconds", run_options.seconds_limit, "training time of each network at most; 0: no limit")->capture_default_str();
+    run_command->add_flag("!--no-serve", run_options.serve, "stop after the report");
+    run_command->callback([&] { status = run(run_options); });
+
+    SimulateCommand simulate_options;
+    auto* simulate_command = app.add_subcommand("simulate", "a synthetic shop with known truth");
+    simulate_command->add_option("--out", simulate_options.out, "folder for events.jsonl, truth.csv and more")->required();
+    simulate_command->add_option("--customers", simulate_options.customers, "customers")->capture_default_str();
+    simulate_command->add_option("--products", simulate_options.products, "products")->capture_default_str();
+    simulate_command->add_option("--days", simulate_options.days, "days")->capture_default_str();
+    simulate_command->add_option("--seed", simulate_options.common.seed, "same seed, same shop")->capture_default_str();
+    simulate_command->add_flag("--json", simulate_options.common.json, "summary as JSON");
+    simulate_command->callback([&] { status = simulate(simulate_options); });
+
+    BenchCommand bench_options;
+    bench_options.common.threads = threads;
+    auto* bench_command = app.add_subcommand("bench", "measure by a public protocol");
+    bench_command->require_subcommand(1);
+    auto* nextitem = bench_command->add_subcommand("nextitem", "next item, leave one out, full ranking");
+    nextitem->add_option("--sequences", bench_options.sequences, "a line a user: user id, then item ids in time order (also .gz)")->required();
+    nextitem->add_option("--out", bench_options.out, "folder for weights and curves; a temporary one by default");
+    nextitem->add_option("--seed", bench_options.common.seed, "same seed, same numbers")->capture_default_str();
+    nextitem->add_option("--threads", bench_options.common.threads, "threads")->capture_default_str()->check(CLI::Range(1, 256));
+    nextitem->add_option("--seconds", bench_options.seconds_limit, "training time at most; 0: no limit")->capture_default_str();
+    nextitem->add_option("--train", bench_options.train_flags, "further flags of perennial-train, such as --train=--width=128")->expected(1);
+    nextitem->add_flag("--json", bench_options.common.json, "results as JSON");
+    nextitem->callback([&] { status = bench_nextitem(bench_options); });
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& problem) {
+        if (problem.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(problem);  // --help, --version
+        std::fprintf(stderr, "perennial: %s (perennial --help shows the commands)\n", problem.what());
+        return 2;
+    }
+    return answer(status);
+}
+
+}  // namespace
+}  // namespace perennial::app
+
+int main(int argc, char** argv) {
+    std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is an error of the write, not the end of the process
+    try {
+        return perennial::app::dispatch(argc, argv);
+    } catch (const std::exception& problem) {  // what cannot start: out of memory, a missing library
+        std::fprintf(stderr, "perennial: %s\n", problem.what());
+        return 1;
+    }
+}

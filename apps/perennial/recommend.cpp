@@ -1,0 +1,35 @@
+// recommend: products for one customer, with reasons.
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+
+#include "answers.h"
+#include "commands.h"
+#include "shop.h"
+
+namespace perennial::app {
+
+Status recommend(const RecommendCommand& options) {
+    auto shop = open_shop(options.common.shop);
+    if (!shop) return shop.error();
+    auto store = profile::Store::open(shop->directory, {.read_only = true});
+    if (!store) return store.error();
+    auto answers = Answers::open(*store, shop->directory, options.common.threads);
+    if (!answers) return answers.error();
+    auto found = (*answers)->recommendations(options.anonymous ? profile::anonymous_key(options.customer) : profile::user_key(options.customer), options.count);
+    if (!found) return found.error();
+    if (options.common.json) {
+        fmt::print("{}\n", boost::json::serialize(*found));
+        return Done{};
+    }
+    if (!found->at("known_customer").as_bool()) fmt::print("Nobody knows customer '{}' yet: what is popular.\n", options.customer);
+    for (const auto& value : found->at("recommendations").as_array()) {
+        const auto& r = value.as_object();
+        const auto text = [](const boost::json::value& field) { return std::string(field.as_string()); };
+        fmt::print("{:<10} {:<38} {:>8.2f} {}  {:.4f}  {}\n", text(r.at("product_id")), text(r.at("title")), r.at("price").at("amount").to_number<double>(),
+                   text(r.at("price").at("currency")), r.at("score").to_number<double>(), text(r.at("reason").at("en")));
+    }
+    return Done{};
+}
+
+}  // namespace perennial::app

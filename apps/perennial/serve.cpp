@@ -1,0 +1,102 @@
+// serve: one process that takes events and answers. The journal's writer is this process alone while it runs.
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+
+#include <boost/json.hpp>
+#include <csignal>
+
+#include "answers.h"
+#include "api/api_server.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "build_info.h"
+#include "commands.h"
+#include "ingest/quarantine.h"
+#include "shop.h"
+
+namespace perennial::app {
+namespace {
+
+// SIGINT and SIGTERM as a descriptor, so that stopping is ordinary code and not a handler. Made before any thread.
+Result<Fd> stop_signals() {
+    sigset_t set;
+    ::sigemptyset(&set);
+    ::sigaddset(&set, SIGINT);
+    ::sigaddset(&set, SIGTERM);
+    ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    const int fd = ::signalfd(-1, &set, SFD_CLOEXEC);
+    if (fd < 0) return io_error("signalfd", errno);
+    return Fd(fd);
+}
+
+// A customer to try the addresses with: the one with the most orders.
+std::string example_customer(const profile::Store& store) {
+    std::string best = "ID";
+    std::size_t most = 0;
+    (void)store.for_each_profile([&](const profile::CustomerKey& key, const profile::Profile& profile) {
+        if (key.starts_with("u:") && profile.orders.size() > most) most = profile.orders.size(), best = key.substr(2);
+        return true;
+    });
+    return best;
+}
+
+}  // namespace
+
+Status serve(const ServeCommand& options) {
+    auto shop = open_shop(options.common.shop);
+    if (!shop) return shop.error();
+    auto stop = stop_signals();
+    if (!stop) return stop.error();
+    auto store = profile::Store::open(shop->directory);
+    if (!store) return store.error();
+    auto quarantine = ingest::Quarantine::open(shop->quarantine());
+    if (!quarantine) return quarantine.error();
+    auto answers = Answers::open(*store, shop->directory, options.common.threads);
+    if (!answers) return answers.error();
+
+    api::Services services;
+    services.append = [&](std::vector<event::Event> events) { return store->append(std::move(events)); };
+    services.quarantine = [&](std::vector<ingest::Reject> rejects) -> Status {
+        for (const auto& reject : rejects) PERENNIAL_TRY(quarantine->add("http", 0, reject.reason, reject.raw, wall_clock_now()));
+        return quarantine->sync();
+    };
+    services.recommendations = [&](const api::RecommendationQuery& query) -> Result<boost::json::value> {
+        auto found = (*answers)->recommendations(query.key(), query.count);
+        if (!found) return found.error();
+        return boost::json::value(std::move(*found));
+    };
+    services.customer = [&](const api::CustomerQuery& query) -> Result<boost::json::value> {
+        auto found = (*answers)->customer(query.key());
+        if (!found) return found.error();
+        return boost::json::value(std::move(*found));
+    };
+    services.report_html = [&] {
+        auto page = read_file(shop->report());
+        return page ? std::move(*page) : std::string();
+    };
+    services.ready = [] { return true; };  // everything was loaded before the port was opened
+    auto listen = api::parse_listen(options.listen.empty() ? shop->settings.listen : options.listen);
+    if (!listen) return listen.error();
+    api::ApiServerOptions server_options;
+    server_options.listen = *listen;
+    server_options.io_threads = options.common.threads;
+    server_options.api.write_key = shop->settings.write_key;
+    server_options.api.api_key = shop->settings.api_key;
+    server_options.api.commit = build_commit();
+    auto server = api::ApiServer::start(std::move(server_options), std::move(services));
+    if (!server) return server.error();
+
+    const auto url = server->url(), example = example_customer(*store);
+    fmt::print("Serving {}. Open in a browser:\n  {}/                                    the report\n", shop->directory.string(), url);
+    fmt::print("  {}/v1/recommendations?user_id={}&n=10\n  {}/v1/customers/{}\n  {}/metrics   {}/openapi.json\n", url, example, url, example, url, url);
+    fmt::print("Events go to {}/v1/batch and /v1/track. Ctrl-C stops.\n", url);
+    std::fflush(stdout);
+    pollfd wait{stop->get(), POLLIN, 0};
+    while (::poll(&wait, 1, -1) < 0 && errno == EINTR) {}
+    log::info("stopping: finishing what was begun");
+    server->stop();
+    return store->flush();
+}
+
+}  // namespace perennial::app

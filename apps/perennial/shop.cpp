@@ -1,0 +1,118 @@
+#include "shop.h"
+
+#include <fmt/format.h>
+#include <sys/sysinfo.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <vector>
+
+#include "base/file.h"
+#include "base/parallel.h"
+#include "base/text.h"
+#include "build_info.h"
+
+namespace perennial::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kFirstSettings = R"(# Settings of this shop. Every line may be left out.
+name = "{}"
+
+# Where `perennial serve` listens. Other addresses than loopback need both keys below.
+# listen = "127.0.0.1:8080"
+
+# Tracking clients show write_key; readers of recommendations, customers and the report show api_key.
+# write_key = ""
+# api_key = ""
+)";
+
+Error bad_setting(const fs::path& path, std::string_view key, std::string_view want, std::size_t line) {
+    return {Code::kInvalid, fmt::format("{}:{}: {}: want {}", path.string(), line, key, want)};
+}
+
+}  // namespace
+
+std::string machine_description() {
+    std::string model = "unknown processor";
+    if (const auto info = read_file("/proc/cpuinfo"); info) {
+        if (const auto at = info->find("model name"); at != std::string::npos) {
+            const auto colon = info->find(':', at), end = info->find('\n', at);
+            if (colon < end) model = trim(std::string_view(*info).substr(colon + 1, end - colon - 1));
+        }
+    }
+    struct sysinfo memory{};
+    ::sysinfo(&memory);
+    return fmt::format("{}, {} cores, {} GiB", model, usable_cores(), memory.totalram * memory.mem_unit >> 30);
+}
+
+Result<Shop> open_shop(const fs::path& directory) {
+    Shop shop{directory, {}};
+    const auto path = directory / "perennial.toml";
+    auto text = read_file(path, 1 << 20);
+    if (!text) {
+        if (text.error().code == Code::kNotFound)
+            return Error{Code::kNotFound, fmt::format("{}: no shop here; `perennial init {}` or `perennial import --shop {} FILE` makes one", directory.string(), directory.string(), directory.string())};
+        return text.error();
+    }
+    try {
+        const auto table = toml::parse(*text, path.string());
+        for (const auto& [key, value] : table) {
+            std::string* field = key == "name" ? &shop.settings.name : key == "listen" ? &shop.settings.listen : key == "write_key" ? &shop.settings.write_key
+                                 : key == "api_key" ? &shop.settings.api_key : nullptr;
+            if (!field) return bad_setting(path, key.str(), "one of name, listen, write_key, api_key", key.source().begin.line);
+            const auto text_value = value.value<std::string>();
+            if (!value.is_string()) return bad_setting(path, key.str(), "a text in quotes", key.source().begin.line);
+            *field = *text_value;
+        }
+    } catch (const toml::parse_error& problem) {
+        return Error{Code::kInvalid, fmt::format("{}:{}: {}", path.string(), problem.source().begin.line, problem.description())};
+    }
+    return shop;
+}
+
+Result<Shop> open_or_make_shop(const fs::path& directory) {
+    std::error_code error;
+    if (!fs::exists(directory / "perennial.toml", error)) {
+        fs::create_directories(directory, error);
+        if (error) return Error{Code::kIo, fmt::format("create {}: {}", directory.string(), error.message())};
+        std::string name = fs::absolute(directory).lexically_normal().filename();
+        std::erase_if(name, [](char c) { return c == '"' || c == '\\' || static_cast<unsigned char>(c) < 32; });
+        PERENNIAL_TRY(write_file(directory / "perennial.toml", fmt::format(fmt::runtime(kFirstSettings), name)));
+    }
+    return open_shop(directory);
+}
+
+Result<boost::json::value> read_json(const fs::path& path) {
+    auto text = read_file(path);
+    if (!text) return text.error();
+    boost::system::error_code error;
+    auto value = boost::json::parse(*text, error);
+    if (error) return Error{Code::kCorrupt, fmt::format("{}: {}", path.string(), error.message())};
+    return value;
+}
+
+Status write_json(const fs::path& path, const boost::json::value& value) {
+    std::error_code error;
+    fs::create_directories(path.parent_path(), error);
+    return write_file(path, boost::json::serialize(value) + "\n");
+}
+
+Result<boost::json::array> import_reports(const Shop& shop) {
+    std::vector<fs::path> files;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(shop.imports(), error))
+        if (entry.path().extension() == ".json") files.push_back(entry.path());
+    std::ranges::sort(files);
+    boost::json::array reports;
+    for (const auto& file : files) {
+        auto report = read_json(file);
+        if (!report) return report.error();
+        reports.push_back(std::move(*report));
+    }
+    return reports;
+}
+
+}  // namespace perennial::app

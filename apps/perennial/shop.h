@@ -1,0 +1,42 @@
+// A shop's folder: where its parts lie, and its settings (perennial.toml).
+//   perennial.toml  journal/  state/  quarantine/  imports/  models/  evaluation/  report.html
+#pragma once
+
+#include <boost/json/array.hpp>
+#include <boost/json/value.hpp>
+
+#include <filesystem>
+#include <string>
+
+#include "base/result.h"
+
+namespace perennial::app {
+
+struct ShopSettings {
+    std::string name;
+    std::string listen = "127.0.0.1:8080";
+    std::string write_key, api_key;
+};
+
+struct Shop {
+    std::filesystem::path directory;
+    ShopSettings settings;
+
+    std::filesystem::path imports() const { return directory / "imports"; }
+    std::filesystem::path quarantine() const { return directory / "quarantine"; }
+    std::filesystem::path evaluation() const { return directory / "evaluation"; }
+    std::filesystem::path report() const { return directory / "report.html"; }
+};
+
+// Reads DIR/perennial.toml. Errors: kNotFound, kInvalid naming line and key.
+Result<Shop> open_shop(const std::filesystem::path& directory);
+// As open_shop; makes the folder and a commented perennial.toml first when there is none.
+Result<Shop> open_or_make_shop(const std::filesystem::path& directory);
+
+Result<boost::json::value> read_json(const std::filesystem::path& path);
+Status write_json(const std::filesystem::path& path, const boost::json::value& value);
+
+// The reports of all imports so far, oldest first.
+Result<boost::json::array> import_reports(const Shop& shop);
+
+}  // namespace perennial::app
