@@ -6,11 +6,24 @@
 #include <algorithm>
 #include <optional>
 #include <sstream>
-#include <toml++/toml.h>
+#include <stdexcept>
 
 #include "base/file.h"
 #include "base/text.h"
 #include "ingest/presets.h"
+
+// toml++ 3.3 asserts on some malformed files ("[@x]", "x = [}]") where it should report an error, and without asserts its
+// behaviour there is undefined. Here its asserts throw, whatever the build type; its namespace is renamed so that this copy
+// of its inline functions is not mixed with another file's by the linker.
+namespace perennial::ingest {
+[[noreturn]] static void refuse_toml(const char* condition) { throw std::logic_error(condition); }
+}  // namespace perennial::ingest
+#pragma push_macro("NDEBUG")
+#undef NDEBUG
+#define TOML_ASSERT(condition) ((condition) ? static_cast<void>(0) : perennial::ingest::refuse_toml("malformed where this should hold: " #condition))
+#define toml perennial_mapping_toml
+#include <toml++/toml.h>
+#pragma pop_macro("NDEBUG")
 
 namespace perennial::ingest {
 namespace {
@@ -173,24 +186,42 @@ private:
     std::string problem_;
 };
 
-bool begins_key(char c) noexcept {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '"' || c == '\'';
+// The number of the UTF-8 character that begins at text[i]; moves i to its last byte. `text` is valid UTF-8.
+std::uint32_t code_point(std::string_view text, std::size_t& i) noexcept {
+    const auto first = static_cast<unsigned char>(text[i]);
+    const int tail = first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : 1;
+    std::uint32_t number = first & (0x3Fu >> tail);
+    for (int n = 0; n < tail; ++n) number = number << 6 | (static_cast<unsigned char>(text[++i]) & 0x3Fu);
+    return number;
 }
 
-// toml++ 3.3 asserts, instead of reporting an error, when a table's name begins with what no name can begin with ("[@x]").
-// Such lines are found here first; a mapping has no use for lists of lists, the only other lines that begin with '['.
-// 0 when there is none, else its number.
-std::size_t line_with_bad_table_name(std::string_view text) {
-    for (std::size_t line = 1; !text.empty(); ++line) {
-        const auto end = std::min(text.find('\n'), text.size());
-        auto rest = trim(text.substr(0, end));
-        text.remove_prefix(std::min(text.size(), end + 1));
-        if (!rest.starts_with('[')) continue;
-        rest = trim(rest.substr(1));
-        if (rest.starts_with('[')) rest = trim(rest.substr(1));
-        if (rest.empty() || (rest.front() != ']' && !begins_key(rest.front()))) return line;
+// The same TOML in ASCII: letters beyond it become escapes inside double quotes and go from comments. Elsewhere they are
+// refused; toml++ 3.3 has undefined behaviour for some of them there (is_non_ascii_horizontal_whitespace).
+Result<std::string> as_ascii_toml(std::string_view text, std::string_view origin) {
+    const auto wrong = [&](std::size_t line, std::string_view want) { return Error{Code::kInvalid, fmt::format("mapping {}: line {}: want {}", origin, line, want)}; };
+    if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+    if (!is_valid_utf8(text)) return Error{Code::kInvalid, fmt::format("mapping {}: want UTF-8 text, got other bytes", origin)};
+    std::string out;
+    char quote = 0;  // that is open
+    std::size_t line = 1;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        if (static_cast<unsigned char>(c) >= 0x80) {
+            if (quote != '"') return wrong(line, "letters outside A to Z in double quotes");
+            out += fmt::format("\\U{:08X}", code_point(text, i));
+            continue;
+        }
+        if (c == '#' && quote == 0) {
+            i = std::min(text.find('\n', i), text.size()) - 1;
+            continue;
+        }
+        out += c;
+        if (c == '\n') quote = 0, ++line;  // an open quote is for the TOML reader to report
+        else if (c == '\\' && quote == '"' && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0x80 && text[i + 1] != '\n') out += text[++i];
+        else if (quote == 0 && (c == '"' || c == '\'')) quote = c;
+        else if (c == quote) quote = 0;
     }
-    return 0;
+    return out;
 }
 
 std::string folded(std::string_view name) {
@@ -226,13 +257,15 @@ std::string columns_wanted(const Mapping& mapping) {
 std::string_view name(Field field) noexcept { return kFieldNames[static_cast<std::size_t>(field)]; }
 
 Result<Mapping> parse_mapping(std::string_view text, std::string_view origin) {
-    if (const auto line = line_with_bad_table_name(text); line > 0)
-        return Error{Code::kInvalid, fmt::format("mapping {}: line {}: want a table's name like [columns], got something else after '['", origin, line)};
+    const auto ascii = as_ascii_toml(text, origin);
+    if (!ascii) return ascii.error();
     try {
-        const toml::table root = toml::parse(text, origin);
+        const toml::table root = toml::parse(std::string_view(*ascii), origin);
         return MappingParser(root, origin).parse();
     } catch (const toml::parse_error& error) {
         return Error{Code::kInvalid, fmt::format("mapping {}: line {}: {}", origin, error.source().begin.line, error.description())};
+    } catch (const std::logic_error& error) {
+        return Error{Code::kInvalid, fmt::format("mapping {}: want TOML, got something {}", origin, error.what())};
     }
 }
 

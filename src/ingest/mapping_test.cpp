@@ -41,9 +41,12 @@ TEST(Mapping, unknown_header_says_what_is_wanted_and_what_came) {
 TEST(Mapping, a_bad_file_is_refused_with_the_key) {
     const std::vector<std::pair<std::string, std::string>> cases{
         {"kind = ", "line 1"},
-        {"name = \"x\"\n [@columns]\n", "line 2: want a table's name"},
-        {"[ [ #columns]]", "line 1: want a table's name"},
-        {"[\ncolumns]", "line 1: want a table's name"},
+        {"name = \"x\"\n [@columns]\n", "want TOML, got something malformed"},
+        {"[ [ #columns]]", "line 1"},
+        {"[\ncolumns]", "want TOML"},
+        {"name = 1 \xD1\x80", "line 1: want letters outside A to Z in double quotes"},
+        {"name = \"\xFF\"", "want UTF-8"},
+        {"name = [}]", "want TOML"},
         {"kinds = 3", "kinds: want a table"},
         {"kind = \"bought\"", "kind: want an event kind"},
         {"colour = \"red\"", "colour: want"},
@@ -65,6 +68,13 @@ TEST(Mapping, a_bad_file_is_refused_with_the_key) {
         EXPECT_NE(mapping.error().message.find("shop.toml"), std::string::npos);
         EXPECT_NE(mapping.error().message.find(want), std::string::npos) << mapping.error().message;
     }
+}
+
+TEST(Mapping, names_in_quotes_may_be_in_any_script) {
+    const auto mapping = parse_mapping("# \xE8\xAE\xA2\xE5\x8D\x95 \xD1\x80\nname = \"it's\" # '\n[columns]\ntime = \"\xE6\x97\xB6\xE9\x97\xB4\"\nuser_id = \"caf\xC3\xA9 \xD1\x80 \xF0\x9F\x98\x80\"\n", "shop.toml");
+    ASSERT_TRUE(mapping) << mapping.error().message;
+    const std::vector<std::string> header{"\xE6\x97\xB6\xE9\x97\xB4", "caf\xC3\xA9 \xD1\x80 \xF0\x9F\x98\x80"};
+    EXPECT_TRUE(bind_columns(*mapping, header));
 }
 
 TEST(Mapping, a_column_that_the_header_lacks_is_named) {
