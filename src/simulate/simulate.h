@@ -2,7 +2,7 @@
 // what belongs together, what is bought again and when. Writes what a shop's tracking would send, and beside it the truth
 // that no system may see while it learns (README.md lists the files and the model).
 // The same options give the same bytes: one random stream per customer and product, forked from the seed.
-// Memory: about 30 KB a customer. Threads: runs on the caller's.
+// Memory: about 60 KB a customer and year and a half. Threads: runs on the caller's.
 #pragma once
 
 #include <cstdint>
