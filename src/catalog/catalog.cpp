@@ -14,7 +14,8 @@ std::vector<std::string> title_words(std::string_view title) {
     std::vector<std::string> words;
     std::string word;
     const auto close = [&] {
-        if (word.size() > 3 && word.ends_with('s') && !word.ends_with("ss")) word.pop_back();
+        // "bags" to "bag", but not "glass", "christmas", "cactus", "iris".
+        if (word.size() > 3 && word.ends_with('s') && std::string_view("sau").find(word[word.size() - 2]) == std::string_view::npos && !word.ends_with("is")) word.pop_back();
         if (word.size() >= 3 && !kEmptyWords.contains(word)) words.push_back(word);
         word.clear();
     };

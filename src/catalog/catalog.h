@@ -36,7 +36,7 @@ private:
 
 // For shops whose export has no categories: a product's category is the last word of its title (the head noun in
 // English titles) that at least `products_min` titles share; "other" if there is none.
-// Words are letters only, lower case, singular (a final s is dropped), 3 letters or more.
+// Words are letters only, lower case, singular (a final s is dropped, not after a, i, s, u), 3 letters or more.
 void derive_categories(std::vector<Product>& products, std::size_t products_min = 8);
 
 }  // namespace perennial::catalog

@@ -13,12 +13,15 @@ namespace {
 
 using predict::Step;
 
+constexpr std::size_t kOwnGapsMin = 2;   // repeat intervals from which a customer's own rhythm with a product is spoken of
+constexpr double kOftenDays = 4;         // shorter intervals are "often": several orders of one week say no rhythm
+
 struct Words { std::string en, zh; };
 
 // "every 6 weeks", "every 10 days": the unit a person would use.
 Words every(double days) {
     const auto count = [](double x) { return std::max(1L, std::lround(x)); };
-    if (days < 14) return {count(days) == 1 ? "every day" : fmt::format("every {} days", count(days)), fmt::format("每{}天", count(days))};
+    if (days < 14) return {fmt::format("every {} days", count(days)), fmt::format("每{}天", count(days))};
     if (days < 70) return {fmt::format("every {} weeks", count(days / 7)), fmt::format("每{}周", count(days / 7))};
     return {fmt::format("every {} months", count(days / 30.4)), fmt::format("每{}个月", count(days / 30.4))};
 }
@@ -49,9 +52,13 @@ void explain(Recommendation& r, std::int32_t number, const Asked& asked) {
         r.reason_zh = std::move(zh);
     };
     if (asked.bought_ms.contains(number)) {
-        if (const auto gaps = predict::own_intervals_days(asked.history, number); !gaps.empty()) {
-            const auto words = every(median(gaps));
+        if (const auto gaps = predict::own_intervals_days(asked.history, number); gaps.size() >= kOwnGapsMin) {
+            const double usual = median(gaps);
+            if (usual < kOftenDays) return say(ReasonKind::kRebuyOwn, r.product, "you buy this often", "您经常购买");
+            const auto words = every(usual);
             return say(ReasonKind::kRebuyOwn, r.product, fmt::format("you buy this {}", words.en), fmt::format("您{}购买一次", words.zh));
+        } else if (!gaps.empty()) {
+            return say(ReasonKind::kRebuyOwn, r.product, "you bought this more than once", "您不止一次购买过");
         }
         if (const double interval = asked.models.replenishment.interval_days(number); interval > 0) {
             const auto words = every(interval);

@@ -250,7 +250,8 @@ Result<ChurnFit> fit_churn(const ShopData& data, const std::filesystem::path& di
     // What serves from now on learns up to the last event; how it is calibrated and combined stays as judged.
     fit.model.horizon_days = horizon;
     fit.model.rhythm = data.rhythm;
-    fit.model.chosen = methods[4].auc.value >= methods[3].auc.value ? "combined" : "boosted_trees";
+    // A back-test chooses who serves: the smaller error of the probabilities, since that is what is shown and acted on.
+    fit.model.chosen = methods[4].brier.value <= methods[3].brier.value ? "combined" : "boosted_trees";
     Rows recent;
     for (const double days : {0.0, 30.0, 60.0}) add_rows(recent, data, after_days(c2, -days), horizon, data.rhythm);
     auto final_trees = BoostedTrees::train(recent.features, kColumns, recent.labels, tree_options);
