@@ -1,0 +1,224 @@
+// The server as a shop's programs meet it: what it acknowledged survives its death, what it knows is used at once.
+#include <gtest/gtest.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <map>
+
+#include "base/file.h"
+#include "base/rng.h"
+#include "program.h"
+
+namespace perennial::test {
+namespace {
+
+struct Answer {
+    int status = 0;  // 0: no whole answer came
+    std::string body;
+};
+
+// One request over a connection of its own.
+Answer ask(std::uint16_t port, const std::string& method, const std::string& path, const std::string& body = {}) {
+    Fd connection(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const timeval limit{20, 0};
+    ::setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    if (::connect(connection.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return {};
+    const std::string request = method + " " + path + " HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(port) + "\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: " +
+                                std::to_string(body.size()) + "\r\n\r\n" + body;
+    if (!write_all(connection.get(), request, "socket")) return {};
+    std::string all;
+    std::array<char, 65536> bytes;
+    for (ssize_t got; (got = ::recv(connection.get(), bytes.data(), bytes.size(), 0)) > 0;) all.append(bytes.data(), static_cast<std::size_t>(got));
+    const auto end = all.find("\r\n\r\n");
+    if (!all.starts_with("HTTP/1.1 ") || end == std::string::npos) return {};
+    return {std::stoi(all.substr(9, 3)), all.substr(end + 4)};
+}
+
+// `perennial serve` on a free port, ready for requests.
+class Server {
+public:
+    explicit Server(const fs::path& shop) : process_(perennial({"serve", "--shop", shop, "--listen", "127.0.0.1:0"}), {.time_limit = Seconds(120)}) {
+        const std::string before_port = "http://127.0.0.1:";
+        if (!process_.wait_for_output("Ctrl-C stops", Seconds(30))) {
+            std::ostringstream text;
+            text << "the server did not start: " << process_.finish();
+            throw std::runtime_error(text.str());
+        }
+        port_ = static_cast<std::uint16_t>(std::stoi(process_.out().substr(process_.out().find(before_port) + before_port.size())));
+    }
+    std::uint16_t port() const { return port_; }
+    Process& process() { return process_; }
+    Answer get(const std::string& path) const { return ask(port_, "GET", path); }
+    Answer post(const std::string& path, const std::string& body) const { return ask(port_, "POST", path, body); }
+
+private:
+    Process process_;
+    std::uint16_t port_ = 0;
+};
+
+std::string view(const std::string& user, int number, const std::string& product) {
+    return json::serialize(json::object{{"type", "track"}, {"messageId", "m-" + user + "-" + std::to_string(number)}, {"event", "Product Viewed"}, {"userId", user},
+                                        {"properties", {{"product_id", product}, {"name", "Thing " + product}, {"price", 4.5}, {"currency", "EUR"}}}});
+}
+std::string order(const std::string& user, int number, const std::string& product) {
+    return json::serialize(json::object{{"type", "track"}, {"messageId", "o-" + user + "-" + std::to_string(number)}, {"event", "Order Completed"}, {"userId", user},
+                                        {"properties", {{"order_id", user + "-" + std::to_string(number)}, {"currency", "EUR"},
+                                                        {"products", json::array{json::object{{"product_id", product}, {"name", "Thing " + product}, {"price", 4.5}, {"quantity", 1}}}}}}});
+}
+
+std::uint64_t events_known(const Server& server, const std::string& user) {
+    const auto answer = server.get("/v1/recommendations?user_id=" + user + "&n=5");
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    return answer.status == 200 ? json::parse(answer.body).at("events_known").to_number<std::uint64_t>() : 0;
+}
+
+class Serve : public ::testing::Test {
+protected:
+    void SetUp() override {
+        write_text(scratch_.path() / "orders.csv", online_retail_export(3'000, Rng(5)).csv);
+        run_well({"import", "--shop", shop(), scratch_.path() / "orders.csv"});
+    }
+    fs::path shop() const { return scratch_.path() / "shop"; }
+    TempDir scratch_{"perennial-serve"};
+};
+
+TEST_F(Serve, the_next_recommendation_knows_an_event_that_was_just_acknowledged) {
+    Server server(shop());
+    EXPECT_EQ(server.get("/healthz").status, 200);
+    EXPECT_EQ(server.get("/readyz").status, 200);
+    EXPECT_EQ(events_known(server, "newcomer"), 0u);
+    for (int i = 1; i <= 20; ++i) {
+        const auto answer = server.post("/v1/track", view("newcomer", i, "20001"));
+        ASSERT_EQ(answer.status, 200) << answer.body;
+        EXPECT_EQ(events_known(server, "newcomer"), static_cast<std::uint64_t>(i));
+    }
+    EXPECT_EQ(server.post("/v1/track", view("newcomer", 20, "20001")).status, 200);
+    EXPECT_EQ(events_known(server, "newcomer"), 20u) << "the same message twice is one event";
+    const auto body = json::parse(server.get("/v1/recommendations?user_id=newcomer&n=5").body);
+    EXPECT_EQ(body.at("recommendations").as_array().size(), 5u);
+    EXPECT_EQ(body.at("known_customer"), true);
+    const auto customer = json::parse(server.get("/v1/customers/newcomer").body);
+    EXPECT_EQ(customer.at("events_total").to_number<int>(), 20);
+}
+
+TEST_F(Serve, what_was_just_bought_and_does_not_run_out_is_not_offered_next) {
+    Server server(shop());
+    const auto offered = [&] {
+        std::vector<std::string> products;
+        const auto body = json::parse(server.get("/v1/recommendations?user_id=buyer&n=5").body);
+        for (const auto& r : body.at("recommendations").as_array()) products.emplace_back(r.at("product_id").as_string());
+        return products;
+    };
+    ASSERT_EQ(server.post("/v1/track", view("buyer", 1, "20001")).status, 200);
+    const auto first = offered().at(0);
+    ASSERT_EQ(server.post("/v1/track", order("buyer", 1, first)).status, 200);
+    const auto after = offered();
+    EXPECT_EQ(std::ranges::count(after, first), 0) << first << " is offered right after it was bought";
+}
+
+TEST_F(Serve, every_event_acknowledged_before_a_kill_is_there_after_the_restart) {
+    std::map<std::string, std::uint64_t> acknowledged;
+    for (int round = 0; round < 4; ++round) {
+        Server server(shop());
+        for (const auto& [user, count] : acknowledged) ASSERT_EQ(events_known(server, user), count) << "of " << user << " after kill " << round;
+        for (int i = 0; i < 25; ++i) {
+            const std::string user = "u" + std::to_string(round) + "-" + std::to_string(i % 5);
+            json::array batch;
+            for (int k = 0; k < 4; ++k) batch.push_back(json::parse(view(user, i * 10 + k, "20007")));
+            const auto answer = server.post("/v1/batch", json::serialize(json::object{{"batch", batch}}));
+            ASSERT_EQ(answer.status, 200) << answer.body;
+            acknowledged[user] += 4;
+        }
+        server.process().signal(SIGKILL);  // right behind the last acknowledgement
+        EXPECT_EQ(server.process().finish().signal, SIGKILL);
+    }
+    for (const auto& [user, count] : acknowledged) {
+        const auto known = json::parse(run_well({"customer", "--shop", shop(), user, "--json"}).out);
+        EXPECT_EQ(known.at("events_total").to_number<std::uint64_t>(), count) << user;
+    }
+}
+
+TEST_F(Serve, a_stop_signal_ends_the_server_with_exit_code_0_and_keeps_everything) {
+    for (const int signal : {SIGTERM, SIGINT}) {
+        Server server(shop());
+        const std::string user = "s" + std::to_string(signal);
+        ASSERT_EQ(server.post("/v1/track", view(user, 1, "20001")).status, 200);
+        server.process().signal(signal);
+        const auto outcome = server.process().finish();
+        EXPECT_EQ(outcome.exit_code, 0) << outcome;
+        EXPECT_LT(outcome.seconds, 60);
+        EXPECT_EQ(json::parse(run_well({"customer", "--shop", shop(), user, "--json"}).out).at("events_total").to_number<int>(), 1);
+    }
+}
+
+TEST_F(Serve, commands_that_read_work_beside_a_running_server_and_see_its_events) {
+    Server server(shop());
+    for (int i = 1; i <= 3; ++i) ASSERT_EQ(server.post("/v1/track", view("beside", i, "20001")).status, 200);
+    EXPECT_EQ(json::parse(run_well({"customer", "--shop", shop(), "beside", "--json"}).out).at("events_total").to_number<int>(), 3);
+    EXPECT_EQ(json::parse(run_well({"recommend", "--shop", shop(), "--customer", "beside", "--json"}).out).at("events_known").to_number<int>(), 3);
+    EXPECT_EQ(run({"check", "--shop", shop()}).exit_code, 0);
+    EXPECT_EQ(server.get("/healthz").status, 200);
+}
+
+TEST_F(Serve, an_import_beside_a_running_server_says_which_process_holds_the_shop) {
+    Server server(shop());
+    const auto outcome = run({"import", "--shop", shop(), scratch_.path() / "orders.csv"});
+    EXPECT_EQ(outcome.exit_code, 1);
+    const auto said = complaint(outcome);
+    EXPECT_NE(said.find("in use by process " + std::to_string(server.process().pid())), std::string::npos) << said;
+    EXPECT_EQ(server.post("/v1/track", view("after", 1, "20001")).status, 200) << "the server goes on";
+}
+
+TEST_F(Serve, a_second_server_on_the_same_shop_or_port_is_refused) {
+    Server server(shop());
+    const auto same_shop = run({"serve", "--shop", shop(), "--listen", "127.0.0.1:0"});
+    EXPECT_EQ(same_shop.exit_code, 1);
+    EXPECT_NE(complaint(same_shop).find("in use by process"), std::string::npos);
+
+    const auto other = scratch_.path() / "other";
+    run_well({"init", other});
+    const auto same_port = run({"serve", "--shop", other, "--listen", "127.0.0.1:" + std::to_string(server.port())});
+    EXPECT_EQ(same_port.exit_code, 1);
+    const auto said = complaint(same_port);
+    EXPECT_NE(said.find(std::to_string(server.port())), std::string::npos) << "which port: " << said;
+    EXPECT_NE(said.find("in use"), std::string::npos) << said;
+    EXPECT_TRUE(same_port.out.empty()) << same_port;
+}
+
+TEST_F(Serve, an_address_that_others_can_reach_is_refused_without_keys) {
+    const auto outcome = run({"serve", "--shop", shop(), "--listen", "0.0.0.0:0"});
+    EXPECT_EQ(outcome.exit_code, 1);
+    EXPECT_NE(complaint(outcome).find("key"), std::string::npos);
+}
+
+TEST_F(Serve, a_bad_event_in_a_batch_is_quarantined_with_its_reason_and_its_neighbours_are_kept) {
+    Server server(shop());
+    json::array batch{json::parse(view("mixed", 1, "20001")), json::object{{"type", "track"}, {"userId", "mixed"}}, json::parse(view("mixed", 2, "20001"))};
+    EXPECT_EQ(server.post("/v1/batch", json::serialize(json::object{{"batch", batch}})).status, 200);
+    EXPECT_EQ(events_known(server, "mixed"), 2u);
+    const auto quarantine = lines(read_text(shop() / "quarantine" / "quarantine.jsonl"));
+    ASSERT_EQ(quarantine.size(), 1u);
+    EXPECT_EQ(json::parse(quarantine[0]).at("file"), "http");
+    EXPECT_FALSE(json::parse(quarantine[0]).at("reason").as_string().empty());
+}
+
+TEST_F(Serve, a_shop_without_any_event_can_be_served_and_answers_sensibly) {
+    const auto empty = scratch_.path() / "empty";
+    run_well({"init", empty});
+    Server server(empty);
+    EXPECT_EQ(events_known(server, "nobody"), 0u);
+    EXPECT_EQ(server.get("/v1/customers/nobody").status, 404);
+    ASSERT_EQ(server.post("/v1/track", view("first", 1, "p1")).status, 200);
+    ASSERT_EQ(server.post("/v1/track", order("first", 2, "p1")).status, 200);
+    EXPECT_EQ(events_known(server, "first"), 2u);
+    EXPECT_EQ(server.get("/v1/customers/first").status, 200);
+}
+
+}  // namespace
+}  // namespace perennial::test
