@@ -92,6 +92,7 @@ Status bench_nextitem(const BenchCommand& options) {
     network.threads = options.common.threads;
     network.seconds_limit = options.seconds_limit;
     network.extra = options.train_flags;
+    network.label = options.sequences.filename();
     const auto out = options.out.empty() ? scratch.path() : options.out;
     auto result = predict::evaluate_next_purchase(split.training, split.test, sequences->items, false, 0, out, network);
     if (!result) return result.error();

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <sys/sysinfo.h>
-#include <toml++/toml.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
@@ -11,6 +10,7 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/text.h"
+#include "base/toml.h"
 #include "build_info.h"
 
 namespace perennial::app {
@@ -57,18 +57,15 @@ Result<Shop> open_shop(const fs::path& directory) {
             return Error{Code::kNotFound, fmt::format("{}: no shop here; `perennial init {}` or `perennial import --shop {} FILE` makes one", directory.string(), directory.string(), directory.string())};
         return text.error();
     }
-    try {
-        const auto table = toml::parse(*text, path.string());
-        for (const auto& [key, value] : table) {
-            std::string* field = key == "name" ? &shop.settings.name : key == "listen" ? &shop.settings.listen : key == "write_key" ? &shop.settings.write_key
-                                 : key == "api_key" ? &shop.settings.api_key : nullptr;
-            if (!field) return bad_setting(path, key.str(), "one of name, listen, write_key, api_key", key.source().begin.line);
-            const auto text_value = value.value<std::string>();
-            if (!value.is_string()) return bad_setting(path, key.str(), "a text in quotes", key.source().begin.line);
-            *field = *text_value;
-        }
-    } catch (const toml::parse_error& problem) {
-        return Error{Code::kInvalid, fmt::format("{}:{}: {}", path.string(), problem.source().begin.line, problem.description())};
+    const auto table = parse_toml(*text, path.string());
+    if (!table) return table.error();
+    for (const auto& [key, value] : *table) {
+        std::string* field = key == "name" ? &shop.settings.name : key == "listen" ? &shop.settings.listen : key == "write_key" ? &shop.settings.write_key
+                             : key == "api_key" ? &shop.settings.api_key : nullptr;
+        if (!field) return bad_setting(path, key.str(), "one of name, listen, write_key, api_key", key.source().begin.line);
+        const auto text_value = value.value<std::string>();
+        if (!text_value) return bad_setting(path, key.str(), "a text in quotes", key.source().begin.line);
+        *field = *text_value;
     }
     return shop;
 }

@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "base/toml.h"
 
 namespace perennial {
 namespace {
@@ -86,6 +87,15 @@ TEST(Text, globs_numbers_and_utf8) {
     EXPECT_FALSE(is_valid_utf8("\xa3""5"));
     EXPECT_EQ(to_utf8("\xa3""5"), "£5");
     EXPECT_EQ(clip("连衣裙", 4), "连");
+}
+
+TEST(Toml, malformed_files_are_errors_with_a_line_never_an_abort) {
+    EXPECT_EQ(parse_toml("a = \"连衣裙\"  # 注释\n", "x")->get("a")->value<std::string>(), "连衣裙");
+    for (const char* text : {"[@x]", "x = [}]", "имя = 1", "a = ", "a = 1\na = 2", "\xff", "= 3", "[", "a = \"open"}) {
+        const auto table = parse_toml(text, "x");
+        ASSERT_FALSE(table.ok()) << text;
+        EXPECT_TRUE(table.error().message.starts_with("x: ")) << table.error().message;
+    }
 }
 
 TEST(Rng, is_the_same_everywhere_and_has_the_moments_it_claims) {

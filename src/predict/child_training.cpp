@@ -8,6 +8,7 @@
 #include <boost/json.hpp>
 
 #include "base/file.h"
+#include "base/log.h"
 
 extern char** environ;
 
@@ -58,6 +59,7 @@ Result<NetworkRun> train_network(const model::TrainingData& data, const fs::path
     if (options.seconds_limit > 0) arguments.insert(arguments.end(), {"--seconds-limit", fmt::format("{}", options.seconds_limit)});
     arguments.insert(arguments.end(), {"--parent", std::to_string(::getpid())});
     arguments.insert(arguments.end(), options.extra.begin(), options.extra.end());
+    log::info("training {}: {} sequences, {} events, {} products", options.label, data.sequences(), data.events(), data.products);
     auto code = run(arguments);
     if (!code) return code.error();
     fs::remove(data_file, error);

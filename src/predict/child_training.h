@@ -16,7 +16,7 @@ struct NetworkOptions {
     std::uint64_t seed = 1;
     unsigned threads = 2;
     double seconds_limit = 90;       // stops after the epoch in which it is reached; 0: none
-    std::string label = "Training";  // of the progress bar
+    std::string label = "the model that serves";  // what is being trained, for the log
     std::vector<std::string> extra;  // further flags of perennial-train
 };
 

@@ -5,7 +5,6 @@
 #include <boost/json.hpp>
 
 #include "base/file.h"
-#include "base/log.h"
 #include "base/text.h"
 
 namespace perennial::predict {
@@ -82,7 +81,7 @@ Result<ShopTraining> train_shop(const ShopData& data, const fs::path& shop, cons
     PERENNIAL_TRY(write_file(directory / "next-purchase.json", json::serialize(to_json(training.settings))));
 
     auto churn_options = options;
-    churn_options.label = "Training (churn)";
+    churn_options.label = "the churn forecast";
     auto churn = fit_churn(data, directory, churn_options);
     if (churn) {
         PERENNIAL_TRY(churn->model.save(directory));
