@@ -102,7 +102,8 @@ Status evaluate(const EvaluateCommand& options) {
     network.threads = options.common.threads;
     network.seconds_limit = options.seconds_limit;
     boost::json::array protocols;
-    for (const auto& [protocol, label] : {std::pair{time_split, "for the time split"}, {leave_one_out, "for leave one out"}}) {
+    struct Protocol { decltype(&time_split) evaluate; const char* label; };
+    for (const auto& [protocol, label] : {Protocol{time_split, "for the time split"}, Protocol{leave_one_out, "for leave one out"}}) {
         network.label = label;
         auto result = protocol(*loaded, network);
         if (!result) return result.error();
