@@ -474,7 +474,7 @@ TEST(Connection, refuses_garbage_and_requests_that_proxies_read_differently) {
              "POST /v1/t HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
              "POST /v1/t HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
              "POST /v1/t HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}",
-             "POST /v1/t HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "POST /v1/t HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n"}) {
+             "POST /v1/t HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n", "POST /v1/t HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n"}) {
         auto client = shop.client();
         client.send(bytes);
         const auto answer = client.read();
@@ -901,7 +901,8 @@ TEST(Listen, reads_addresses_as_people_write_them) {
 
 TEST(RequestReader, reads_the_same_requests_wherever_the_bytes_are_cut) {
     const std::string bytes = request("POST", "/v1/track?x=1", "{\"a\":1}", "X-A: b\r\n") + "GET /%41 HTTP/1.1\r\nHost: h\r\n\r\n" +
-                              "POST /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+                              "POST /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" +
+                              "POST /d HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     for (std::size_t step = 1; step <= bytes.size(); ++step) {
         std::vector<Request> read;
         std::string pending;
@@ -917,11 +918,12 @@ TEST(RequestReader, reads_the_same_requests_wherever_the_bytes_are_cut) {
             ASSERT_EQ(state, RequestReader::State::kNeedsMore);
             pending = std::string(rest);
         }
-        ASSERT_EQ(read.size(), 3u) << step;
+        ASSERT_EQ(read.size(), 4u) << step;
         EXPECT_EQ(read[0].path + "|" + read[0].query + "|" + read[0].body, "/v1/track|x=1|{\"a\":1}");
         EXPECT_EQ(read[0].header("x-a"), "b");
         EXPECT_EQ(read[1].path, "/%41");
         EXPECT_EQ(read[2].body, "abc");
+        EXPECT_EQ(read[3].path + read[3].body, "/d");
     }
 }
 

@@ -11,6 +11,10 @@ namespace {
 namespace http = boost::beast::http;
 using boost::beast::error_code;
 
+// Beast 1.81 aborts (an assertion of its own, basic_parser.ipp) on an empty chunked body whose "0\r\n" is followed by one
+// byte only. Any chunked message has at least these many bytes to go until its very end, so we may wait for them.
+constexpr std::size_t kChunkBytesLeast = 5;
+
 std::string_view view(boost::beast::string_view text) noexcept { return {text.data(), text.size()}; }
 
 // "http://host/path?q" (a proxy's form) to "/path?q".
@@ -55,7 +59,8 @@ RequestReader& RequestReader::operator=(RequestReader&&) noexcept = default;
 RequestReader::State RequestReader::feed(std::string_view& bytes) {
     auto& beast = parser_->beast;
     while (!beast.is_done()) {
-        if (bytes.empty()) return State::kNeedsMore;
+        const bool in_chunks = beast.is_header_done() && beast.chunked();
+        if (bytes.size() < (in_chunks ? kChunkBytesLeast : 1)) return State::kNeedsMore;
         error_code error;
         const auto consumed = beast.put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
         bytes.remove_prefix(consumed);
