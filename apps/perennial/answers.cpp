@@ -55,6 +55,7 @@ Result<std::unique_ptr<Answers>> Answers::open(const profile::Store& store, cons
     if (!models) return models.error();
     answers->models_ = std::move(*models);
     answers->rhythm_ = data->rhythm;
+    answers->currency_ = data->currency;
     std::vector<profile::Profile> profiles;
     PERENNIAL_TRY(store.for_each_profile([&](const profile::CustomerKey&, const profile::Profile& profile) {
         profiles.push_back(profile);

@@ -28,6 +28,7 @@ public:
     Result<boost::json::object> recommendations(const profile::CustomerKey& customer, std::size_t count) const;
     // Errors: kNotFound.
     Result<boost::json::object> customer(const profile::CustomerKey& customer) const;
+    Currency currency() const noexcept { return currency_; }  // that most purchases were paid in
 
 private:
     explicit Answers(const profile::Store& store) : store_(store) {}
@@ -38,6 +39,7 @@ private:
     predict::ShopModels models_;
     profile::ShopRhythm rhythm_;
     profile::RfmScale rfm_;
+    Currency currency_;
     mutable std::mutex mutex_;                                   // guards the three below
     mutable std::shared_ptr<const catalog::Catalog> catalogue_;
     mutable journal::Offset catalogue_offset_;

@@ -84,6 +84,7 @@ Status serve(const ServeCommand& options) {
     server_options.api.write_key = shop->settings.write_key;
     server_options.api.api_key = shop->settings.api_key;
     server_options.api.commit = build_commit();
+    server_options.api.currency = (*answers)->currency();
     auto server = api::ApiServer::start(std::move(server_options), std::move(services));
     if (!server) return server.error();
 
