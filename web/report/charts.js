@@ -236,7 +236,7 @@ const Charts = (() => {
       const tail = Math.max(x(base), x(row.value ?? base), x(row.high ?? row.value ?? base));
       group.append(label(tail + 6, middle + 4, row.text, "start", row.strong ? "value strong" : "value"));
       group.append(
-        above ? cutLabel(2, y0 - 5, row.label, width - 4) : cutLabel(left - 10, middle + 4, row.label, left - 12, "end"),
+        above ? cutLabel(left + 4, y0 - 5, row.label, width - left - 6) : cutLabel(left - 10, middle + 4, row.label, left - 12, "end"),
       );
       svg.append(group);
     });

@@ -14,14 +14,21 @@ const Customers = (() => {
     imported: "--fate-good",
     sale: "--fate-good",
     order_completed: "--fate-good",
+    order_line: "--fate-good",
+    event: "--fate-good",
     repaired: "--fate-good2",
     anonymous: "--fate-plain",
+    anonymous_order_line: "--fate-plain",
+    free_item: "--fate-good2",
     refund: "--fate-refund",
     order_refunded: "--fate-refund",
+    refund_line: "--fate-refund",
     charge: "--fate-charge",
     order_charge: "--fate-charge",
     stock_changed: "--fate-stock",
+    stock_adjustment: "--fate-stock",
     duplicate: "--fate-grey",
+    duplicate_row: "--fate-grey",
     merged: "--fate-grey",
     skipped: "--fate-grey",
     empty: "--fate-grey",
@@ -29,8 +36,13 @@ const Customers = (() => {
     rejected: "--fate-bad",
     unreadable: "--fate-bad",
     set_aside: "--fate-aside",
-    quarantined: "--fate-aside",
+    voided: "--fate-aside",
+    quarantined: "--fate-bad",
   };
+  // Rows with these fates are not used.
+  const LEFT_OUT = ["duplicate", "duplicate_row", "merged", "skipped", "dropped", "rejected", "set_aside", "voided", "quarantined", "unreadable", "empty"];
+  // Named even when no row has them: that none was lost is worth saying.
+  const ALWAYS_NAMED = ["quarantined", "rejected", "unreadable", "dropped"];
   const SPARE_COLORS = ["--m1", "--m2", "--m3", "--m4", "--m5", "--m6"];
 
   // ---- 1 overview -----------------------------------------------------------------------------------------------------
@@ -120,13 +132,9 @@ const Customers = (() => {
   function qualityPoints() {
     const files = list(object(state.data.quality).files);
     const rows = sum(files.map((one) => amount(one.rows)));
-    const kept = sum(
-      files
-        .flatMap((one) => list(one.fates))
-        .filter((one) => one.name === "kept")
-        .map((one) => amount(one.rows)),
-    );
-    return rows && kept ? [["quality", t("overview.point_quality", { share: percent(kept / rows, 1), n: whole(rows) })]] : [];
+    const fates = files.flatMap((one) => list(one.fates));
+    const used = sum(fates.filter((one) => !LEFT_OUT.includes(one.name)).map((one) => amount(one.rows)));
+    return rows && used ? [["quality", t("overview.point_quality", { share: percent(used / rows, 1), n: whole(rows) })]] : [];
   }
 
   function predictionPoints() {
@@ -145,6 +153,9 @@ const Customers = (() => {
     return files.length ? [explain("quality."), files.map(qualityFile)] : empty();
   }
 
+  // A path says nothing to the reader and may say too much to others: the last part is enough.
+  const fileName = (file) => String(file.file || "–").replace(/^.*[\\/](?=.)/, "");
+
   function qualityFile(file) {
     const fates = list(file.fates);
     const rate = number(file.rows_per_second),
@@ -152,7 +163,7 @@ const Customers = (() => {
     return h(
       "div",
       { class: "panel" },
-      h("h3", { class: "break" }, t("quality.file", { name: file.file || "–" })),
+      h("h3", { class: "break" }, t("quality.file", { name: fileName(file) })),
       rate !== null && time !== null
         ? h("p", { class: "sub" }, t("quality.speed", { rows: whole(file.rows), seconds: seconds(time), rate: compact(rate) }))
         : null,
@@ -169,6 +180,7 @@ const Customers = (() => {
         rows = amount(one.rows);
       const color = `var(${FATE_COLORS[one.name] || SPARE_COLORS[i % SPARE_COLORS.length]})`;
       return {
+        code: one.name,
         name,
         rows,
         value: rows,
@@ -180,7 +192,8 @@ const Customers = (() => {
     const added = sum(parts.map((one) => one.rows));
     const right = added === total;
     const check = right ? t("quality.sum_ok") : t("quality.sum_bad", { n: whole(total), d: whole(added - total) });
-    const body = parts.map((one) => [h("th", { scope: "row" }, swatch(one), one.name), whole(one.rows), percent(one.share, 2)]);
+    const named = parts.filter((one) => one.rows || ALWAYS_NAMED.includes(one.code));
+    const body = named.map((one) => [h("th", { scope: "row" }, swatch(one), one.name), whole(one.rows), percent(one.share, 2)]);
     return [
       total || added
         ? chart((width) =>
@@ -191,7 +204,7 @@ const Customers = (() => {
               xTitle: t("common.rows"),
               yTitle: t("quality.rows_axis"),
               format: tickNumber,
-              aria: t("quality.chart", { name: file.file || "–" }),
+              aria: t("quality.chart", { name: fileName(file) }),
             }),
           )
         : null,
@@ -274,11 +287,16 @@ const Customers = (() => {
   function ruleRows(rule, total) {
     const samples = list(rule.samples);
     const on = rule.enabled !== false;
+    const details = list(rule.details).map((one) =>
+      t("quality.detail", { name: nameOf("detail", one.name, one.label), n: whole(one.rows) }),
+    );
     const effect =
       typeof rule.effect === "string"
         ? Object.hasOwn(Strings.names.effect, rule.effect)
           ? nameOf("effect", rule.effect)
-          : rule.effect
+          : Object.hasOwn(Strings.names.rule_effect, rule.name)
+            ? nameOf("rule_effect", rule.name)
+            : rule.effect
         : said(rule.effect);
     return h(
       "tbody",
@@ -294,7 +312,12 @@ const Customers = (() => {
         ),
         h("td", { class: "num" }, whole(rule.rows)),
         h("td", { class: "num" }, percent(total ? amount(rule.rows) / total : null, 2)),
-        h("td", {}, effect || "–"),
+        h(
+          "td",
+          {},
+          effect || "–",
+          details.length ? h("small", { class: "details" }, details.join(t("common.join"))) : null,
+        ),
       ),
       samples.length
         ? h(
@@ -430,6 +453,7 @@ const Customers = (() => {
       t("life.months"),
       explain("life.months_"),
       months.length === 1 ? h("p", { class: "note" }, t("life.months_one")) : null,
+      partMonth(life),
       live((update) => {
         const scales = [
           { id: "share", name: t("life.as_share") },
@@ -493,6 +517,18 @@ const Customers = (() => {
     );
   }
 
+  // Says so when the last month is not over.
+  function partMonth(life) {
+    return monthOpenAt(life.as_of) ? h("p", { class: "sub" }, t("life.months_part", { day: life.as_of })) : null;
+  }
+
+  // The month of a day, when the day is not its last; else null.
+  function monthOpenAt(day) {
+    if (!/^\d{4}-\d\d-\d\d$/.test(day)) return null;
+    const [year, month, date] = day.split("-").map(Number);
+    return date < new Date(Date.UTC(year, month, 0)).getUTCDate() ? day.slice(0, 7) : null;
+  }
+
   function stageFlows(life) {
     const flows = list(life.flows).filter((one) => one.month && one.to && amount(one.customers) > 0);
     const months = [...new Set(flows.map((one) => one.month))].sort();
@@ -500,6 +536,7 @@ const Customers = (() => {
     return panel(
       t("life.flows"),
       explain("life.flows_"),
+      partMonth(life),
       live((update) => {
         const options = months.map((one) => ({ id: one, name: one }));
         const month = chosen("flow", options, months[months.length - 1]);
@@ -602,11 +639,11 @@ const Customers = (() => {
         n ? whole(n) : "·",
       );
     };
-    return scroller(
+    const title = t("life.flow_matrix", { month });
+    const matrix = scroller(
       h(
         "table",
-        { class: "matrix" },
-        h("caption", {}, t("life.flow_matrix", { month })),
+        { class: "matrix", "aria-label": title },
         h(
           "thead",
           {},
@@ -633,6 +670,7 @@ const Customers = (() => {
         ),
       ),
     );
+    return [h("p", { class: "sub" }, title), matrix];
   }
 
   // ---- 4 retention --------------------------------------------------------------------------------------------------------
@@ -646,7 +684,10 @@ const Customers = (() => {
       .map(number)
       .filter((v) => v !== null);
     const top = Math.max(0.01, ...later);
-    const heatCell = (share, i, words) => {
+    const lastDay = object(state.data.shop).last_day;
+    const open = monthOpenAt(lastDay);
+    const isPart = (month, i) => i > 0 && open !== null && monthAfter(month, i) === open;
+    const heatCell = (share, i, words, part) => {
       if (share === null) return h("td", { class: "heat none" });
       const depth = i === 0 ? null : clamp(share / top, 0, 1);
       return h(
@@ -656,12 +697,17 @@ const Customers = (() => {
           style: depth === null ? null : `background:${Charts.heat(depth)}`,
           "data-tip": words,
         },
-        plain(share * 100),
+        part ? t("cohort.part_cell", { n: plain(share * 100) }) : plain(share * 100),
       );
     };
     const columns = Array.from({ length: deepest }, (_, i) => i);
     const tip = (month, size, i, share) => t("cohort.tip", { month, since: i, share: percent(share, 1), size: whole(size) });
-    const mean = columns.map((i) => weighted(rows, i));
+    const mean = columns.map((i) =>
+      weighted(
+        rows.filter((one) => !isPart(one.month, i)),
+        i,
+      ),
+    );
     const allSize = sum(rows.map((one) => amount(one.size)));
     const line = (name, size, values, cls) =>
       h(
@@ -669,10 +715,11 @@ const Customers = (() => {
         { class: cls },
         h("th", { scope: "row" }, name),
         h("td", { class: "num size" }, whole(size)),
-        columns.map((i) => heatCell(number(values[i]), i, tip(name, size, i, number(values[i])))),
+        columns.map((i) => heatCell(number(values[i]), i, tip(name, size, i, number(values[i])), cls !== "mean" && isPart(name, i))),
       );
     return [
       explain("cohort."),
+      open ? h("p", { class: "sub" }, t("cohort.part", { day: lastDay })) : null,
       h("div", { class: "scale" }, t("cohort.legend"), h("span", {}, percent(0)), h("i", {}), h("span", {}, percent(top))),
       scroller(
         h(
@@ -703,6 +750,14 @@ const Customers = (() => {
         ),
       ),
     ];
+  }
+
+  // "2011-11" and 2 give "2012-01"; nothing where the month is no month.
+  function monthAfter(month, by) {
+    const parts = /^(\d{4})-(\d\d)$/.exec(String(month));
+    if (!parts) return null;
+    const at = Number(parts[1]) * 12 + Number(parts[2]) - 1 + by;
+    return `${String(Math.floor(at / 12)).padStart(4, "0")}-${String((at % 12) + 1).padStart(2, "0")}`;
   }
 
   // The mean share at one age over the groups old enough, by group size.
@@ -770,7 +825,7 @@ const Customers = (() => {
 
   // The words for band i of five, cut by four rising edges; an edge belongs to the lower band. first: the smallest value.
   function band(edges, i, first) {
-    const show = (v) => v.toLocaleString(locale(), { maximumFractionDigits: 1 });
+    const show = (v) => v.toLocaleString(locale(), { maximumFractionDigits: v >= 10 ? 0 : 1 });
     if (i === 0) return first === edges[0] ? show(first) : t("unit.up_to", { n: show(edges[0]) });
     if (i === 4) return t("unit.more_than", { n: show(edges[3]) });
     if (edges[i] <= edges[i - 1]) return t("unit.empty_range");

@@ -111,6 +111,26 @@ const Kit = (() => {
     return pair ? fill(pick(pair), { k: k || "10" }) : "";
   }
 
+  function methodMeaning(code) {
+    return Object.hasOwn(Strings.methodMeaning, String(code)) ? pick(Strings.methodMeaning[code]) : "";
+  }
+
+  // What the known methods of a test are.
+  function methodWords(methods) {
+    const known = methods.filter((one) => methodMeaning(one.name));
+    if (!known.length) return null;
+    return h(
+      "details",
+      { class: "numbers" },
+      h("summary", {}, t("common.methods")),
+      h(
+        "dl",
+        { class: "words" },
+        known.map((one) => h("div", {}, h("dt", {}, nameOf("method", one.name, one.label)), h("dd", {}, methodMeaning(one.name)))),
+      ),
+    );
+  }
+
   const lowerIsBetter = (key) => key === "brier" || key === "log_loss";
 
   // ---- numbers ----------------------------------------------------------------------------------------------------
@@ -125,8 +145,9 @@ const Kit = (() => {
     if (number(share) === null) return "–";
     const v = share * 100;
     const places = digits ?? (v !== 0 && Math.abs(v) < 10 ? 1 : 0);
-    if (v > 0 && v < 0.05 && places === 1) return state.lang === "zh" ? "<0.1%" : "<0.1 %";
-    return plain(v, places) + (state.lang === "zh" ? "%" : " %");
+    const least = 10 ** -places;
+    if (v > 0 && v < least / 2) return `<${plain(least, places)}${state.lang === "zh" ? "%" : "\u00a0%"}`;
+    return plain(v, places) + (state.lang === "zh" ? "%" : "\u00a0%");
   }
 
   function money(v, short = false) {
@@ -134,7 +155,7 @@ const Kit = (() => {
     const small = Math.abs(v) < 100 && !Number.isInteger(v);
     const options =
       short && Math.abs(v) >= 10000
-        ? { notation: "compact", maximumFractionDigits: 1 }
+        ? { notation: "compact", minimumFractionDigits: state.lang === "zh" ? 0 : 1, maximumFractionDigits: 1 }
         : { minimumFractionDigits: small ? 2 : 0, maximumFractionDigits: small ? 2 : 0 };
     const currency = object(state.data.shop).currency;
     try {
@@ -357,7 +378,7 @@ const Kit = (() => {
 
   return {
     STAGES, state, missing, unnamed, list, object, number, amount, sum, clamp, measure, readData, keepLanguage, t,
-    said, sentences, nameOf, stageName, metricName, metricMeaning, lowerIsBetter, locale, plain, whole, percent,
+    said, sentences, nameOf, stageName, metricName, metricMeaning, methodWords, lowerIsBetter, locale, plain, whole, percent,
     money, compact, score, signed, tickNumber, tickPercent, seconds, moment, hasInterval, rangeOf, interval, h,
     chart, drawAll, live, empty, explain, panel, switcher, chosen, table, scroller, cell, numbers, legend, swatch,
     verdict, caution, stageColor,

@@ -3,8 +3,8 @@
 
 const Models = (() => {
   const {
-    state, list, object, number, amount, sum, clamp, measure, t, said, sentences, nameOf, metricName, metricMeaning,
-    lowerIsBetter, plain, whole, percent, score, signed, tickNumber, tickPercent, seconds, hasInterval, rangeOf,
+    state, list, object, number, amount, clamp, measure, t, said, sentences, nameOf, metricName, metricMeaning,
+    methodWords, lowerIsBetter, plain, whole, percent, score, signed, tickNumber, tickPercent, seconds, hasInterval, rangeOf,
     interval, h, chart, live, empty, explain, panel, switcher, chosen, table, scroller, legend, verdict, caution,
   } = Kit;
 
@@ -75,14 +75,17 @@ const Models = (() => {
       h(
         "h3",
         { class: "break" },
-        String(run.run ?? "–"),
+        nameOf("run", run.run, run.label),
         h(
           "small",
           {},
-          t("train.time", { epochs: whole(points.length), seconds: seconds(sum(points.map((one) => one.seconds))) }),
+          t("train.time", { epochs: whole(points.length), seconds: seconds(Math.max(...points.map((one) => one.seconds))) }),
         ),
       ),
       said(run.note) ? h("p", { class: "sub" }, said(run.note)) : null,
+      best !== null && points.length > 1 && best === points[points.length - 1].epoch
+        ? h("p", { class: "sub" }, t("train.unfinished"))
+        : null,
       h(
         "div",
         { class: "pair" },
@@ -92,7 +95,7 @@ const Models = (() => {
                 ...common,
                 width,
                 yTitle: t("train.loss"),
-                aria: t("train.chart_loss", { run: run.run }),
+                aria: t("train.chart_loss", { run: nameOf("run", run.run, run.label) }),
                 series: [
                   { color: "var(--m1)", points: series("train"), dots },
                   { color: "var(--m2)", dash: "7 3", points: series("valid"), dots },
@@ -106,7 +109,7 @@ const Models = (() => {
                 ...common,
                 width,
                 yTitle: t("train.ndcg"),
-                aria: t("train.chart_ndcg", { run: run.run }),
+                aria: t("train.chart_ndcg", { run: nameOf("run", run.run, run.label) }),
                 series: [{ color: "var(--m3)", points: series("ndcg"), dots }],
               }),
             )
@@ -155,6 +158,8 @@ const Models = (() => {
                 chart(metricBars(methods, metric, get, t("next.chart", { metric: metricName(metric) }), null)),
                 h("h4", {}, t("next.table")),
                 metricTable(methods, metrics, get),
+                mixtureWords(test),
+                methodWords(methods),
               ]
             : empty(),
         ];
@@ -162,11 +167,22 @@ const Models = (() => {
     ];
   }
 
+  // What the mixture is made of in this test.
+  function mixtureWords(test) {
+    const parts = Object.entries(object(object(test.chosen_on_validation).weights))
+      .filter(([, weight]) => amount(weight) > 0)
+      .sort((a, b) => b[1] - a[1]);
+    if (!parts.length) return null;
+    const words = parts.map(([name, weight]) => t("next.part", { name: nameOf("method", name), share: percent(weight) }));
+    return h("p", { class: "sub" }, t("next.mixed", { parts: words.join(t("common.join")) }));
+  }
+
   function testWords(test) {
+    const description = said(test.description);
     return sentences(
-      said(test.description),
+      description,
       t("next.tested", { customers: whole(test.customers), items: whole(test.items) }),
-      test.cut ? t("next.cut", { cut: test.cut }) : "",
+      test.cut && !description.includes(test.cut) ? t("next.cut", { cut: test.cut }) : "",
     );
   }
 
@@ -281,6 +297,7 @@ const Models = (() => {
       }),
       h("h4", {}, t("churn.table")),
       metricTable(methods, metrics, get),
+      methodWords(methods),
     );
   }
 
@@ -468,7 +485,7 @@ const Models = (() => {
                 h("td", {}, metricName(one.metric)),
                 h("td", { class: "num" }, signed(one.value)),
                 h("td", { class: "num" }, rangeOf(one, signed)),
-                h("td", { class: one.clear ? null : "unclear" }, one.words),
+                h("td", { class: one.clear ? null : "unclear" }, sentenceCase(one.words)),
               ),
             ),
           ),
@@ -476,6 +493,8 @@ const Models = (() => {
       ),
     );
   }
+
+  const sentenceCase = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 
   function pairRow(one) {
     const low = number(one.low),
