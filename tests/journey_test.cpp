@@ -11,6 +11,7 @@
 #include "predict/shop_data.h"
 #include "profile/store.h"
 #include "program.h"
+#include "server.h"
 
 namespace perennial::test {
 namespace {
@@ -71,8 +72,10 @@ protected:
         static const Table table(simulated() / "products.csv");
         return table;
     }
-    static json::value recommend(const std::string& customer, int count = 10) {
-        return json::parse(run_well({"recommend", "--shop", shop(), "--customer", customer, "-n", std::to_string(count), "--json"}).out);
+    static json::value recommend(const Server& server, const std::string& customer, int count) {
+        const auto answer = server.get("/v1/recommendations?user_id=" + customer + "&n=" + std::to_string(count));
+        EXPECT_EQ(answer.status, 200) << answer.body;
+        return json::parse(answer.body);
     }
 };
 
@@ -84,7 +87,7 @@ TEST_F(Journey, every_message_of_the_simulator_is_imported_and_the_fates_add_up)
     ASSERT_EQ(reports.as_array().size(), 1u);
     EXPECT_EQ(sum_of_fates(reports.at(0)), messages);
     for (const auto& fate : reports.at(0).at("fates").as_array())
-        if (fate.at("name") == "quarantined") EXPECT_EQ(number(fate.at("rows")), 0);
+        EXPECT_TRUE(fate.at("name") != "quarantined" || number(fate.at("rows")) == 0) << json::serialize(fate);
 }
 
 TEST_F(Journey, importing_the_same_file_twice_adds_no_event) {
@@ -145,13 +148,14 @@ TEST_F(Journey, what_runs_out_and_after_how_long_is_learned_from_the_repeats_of_
 }
 
 TEST_F(Journey, a_customers_own_rhythm_is_near_their_true_one) {
+    const Server server(shop());
     std::vector<double> errors, shop_errors;
-    for (std::size_t i = 0; i < truth().rows.size() && errors.size() < 60; ++i) {
+    for (std::size_t i = 0; i < truth().rows.size(); ++i) {
         const double rhythm = std::stod(truth().at(i, "rhythm_days"));
         if (!truth().at(i, "staple_product").empty()) continue;  // bought at the staple's interval as well
-        const auto outcome = run({"customer", "--shop", shop(), truth().at(i, "customer"), "--json"});
-        if (outcome.exit_code != 0) continue;
-        const auto known = json::parse(outcome.out);
+        const auto answer = server.get("/v1/customers/" + truth().at(i, "customer"));
+        if (answer.status != 200) continue;  // never came
+        const auto known = json::parse(answer.body);
         if (known.at("rhythm").at("gaps_days").as_array().size() < 6) continue;
         errors.push_back(std::abs(std::log(number(known.at("rhythm").at("typical_gap_days")) / rhythm)));
         shop_errors.push_back(std::abs(std::log(50.0 / rhythm)));  // the simulator's median rhythm for everybody
@@ -181,11 +185,12 @@ TEST_F(Journey, the_report_stands_alone_and_asks_no_other_machine_for_anything) 
 }
 
 TEST_F(Journey, the_forecast_of_churn_ranks_those_who_have_truly_left_above_those_who_have_not) {
+    const Server server(shop());
     std::vector<double> gone, here;
-    for (std::size_t i = 0; i < truth().rows.size() && gone.size() + here.size() < 160; ++i) {
-        const auto outcome = run({"customer", "--shop", shop(), truth().at(i, "customer"), "--json"});
-        if (outcome.exit_code != 0) continue;  // never came
-        const auto churn = json::parse(outcome.out).at("churn");
+    for (std::size_t i = 0; i < truth().rows.size(); ++i) {
+        const auto answer = server.get("/v1/customers/" + truth().at(i, "customer"));
+        if (answer.status != 200) continue;  // never came
+        const auto churn = json::parse(answer.body).at("churn");
         if (churn.at("probability").is_null()) continue;  // no longer an active customer
         const double p = number(churn.at("probability"));
         EXPECT_GE(p, number(churn.at("low")));
@@ -197,8 +202,8 @@ TEST_F(Journey, the_forecast_of_churn_ranks_those_who_have_truly_left_above_thos
     const double found = auc(gone, here);
     RecordProperty("auc", std::to_string(found));
     RecordProperty("customers", std::to_string(gone.size()) + " gone, " + std::to_string(here.size()) + " here");
-    // With 20 and 140 customers the standard error of an AUC of 0.5 is at most 0.07.
-    EXPECT_GT(found, 0.65);
+    // Of 15 and 300 customers the standard error of an AUC of 0.5 is 0.08.
+    EXPECT_GT(found, 0.75);
 }
 
 TEST_F(Journey, the_method_that_answers_for_churn_is_not_worse_than_the_humblest_rule) {
@@ -218,10 +223,11 @@ TEST_F(Journey, the_method_that_answers_for_churn_is_not_worse_than_the_humblest
 TEST_F(Journey, recommendations_meet_the_tastes_of_the_customer_more_often_than_chance) {
     std::map<std::string, std::string> category;
     for (std::size_t i = 0; i < products().rows.size(); ++i) category[products().at(i, "product")] = products().at(i, "category");
+    const Server server(shop());
     double hits = 0, chance = 0, asked = 0;
     std::size_t customers = 0;
-    for (std::size_t i = 0; i < truth().rows.size() && customers < 60; i += 3) {
-        const auto body = recommend(truth().at(i, "customer"));
+    for (std::size_t i = 0; i < truth().rows.size(); ++i) {
+        const auto body = recommend(server, truth().at(i, "customer"), 10);
         if (body.at("known_customer") != true) continue;
         ++customers;
         std::set<std::string> liked;
@@ -235,7 +241,7 @@ TEST_F(Journey, recommendations_meet_the_tastes_of_the_customer_more_often_than_
             ++asked;
         }
     }
-    ASSERT_GE(customers, 40u);
+    ASSERT_GE(customers, 400u);
     RecordProperty("hits_share", std::to_string(hits / asked));
     RecordProperty("chance_share", std::to_string(chance / asked));
     EXPECT_GT(hits, 1.5 * chance);
@@ -252,19 +258,23 @@ TEST_F(Journey, nothing_out_of_stock_nothing_twice_and_nothing_unknown_is_recomm
         }
     }
     RecordProperty("out_of_stock_at_the_end", static_cast<int>(empty.size()));
-    for (std::size_t i = 0; i < truth().rows.size(); i += 15) {
-        const auto body = recommend(truth().at(i, "customer"), 100);
+    ASSERT_FALSE(empty.empty()) << "the simulated shop has everything: another seed is needed";
+    const Server server(shop());
+    std::string offered_empty;
+    for (std::size_t i = 0; i < truth().rows.size(); i += 5) {
+        const auto body = recommend(server, truth().at(i, "customer"), 100);
         std::set<std::string> seen;
         for (const auto& r : body.at("recommendations").as_array()) {
             const auto id = text(r.at("product_id"));
             EXPECT_TRUE(all.contains(id)) << id;
-            EXPECT_FALSE(empty.contains(id)) << id << " is out of stock on " << last_day;
+            if (empty.contains(id)) offered_empty += " " + id + " to " + truth().at(i, "customer");
             EXPECT_TRUE(seen.insert(id).second) << id << " twice";
             EXPECT_FALSE(text(r.at("reason").at("en")).empty());
             EXPECT_FALSE(text(r.at("reason").at("zh")).empty());
         }
         EXPECT_GE(seen.size(), 20u);
     }
+    EXPECT_EQ(offered_empty, "") << "out of stock on " << last_day;
 }
 
 TEST_F(Journey, the_mixture_that_serves_is_not_clearly_worse_than_the_best_simple_rule) {
@@ -276,11 +286,13 @@ TEST_F(Journey, the_mixture_that_serves_is_not_clearly_worse_than_the_best_simpl
     }
 }
 
-TEST_F(Journey, the_time_split_is_not_harder_by_an_order_of_magnitude_than_the_data_it_was_chosen_on) {
-    // A validation task that is nearly solved (a product in the basket is bought) says nothing about the one that counts.
-    const auto& split = evaluated.at("next_purchase").at(0);
-    const double chosen_on = number(split.at("network").at("valid_ndcg@10")), judged_on = number(named(split.at("methods"), "network").at("metrics").at("ndcg@10").at("value"));
-    EXPECT_LT(chosen_on, 2 * judged_on) << "epochs and weights are chosen on another task than the one that is judged";
+TEST_F(Journey, the_command_answers_what_the_server_answers) {
+    const Server server(shop());
+    for (std::size_t i = 0; i < 3; ++i) {
+        const auto id = truth().at(i, "customer");
+        EXPECT_EQ(json::parse(run_well({"recommend", "--shop", shop(), "--customer", id, "--json"}).out), recommend(server, id, 10));
+        EXPECT_EQ(json::parse(run_well({"customer", "--shop", shop(), id, "--json"}).out), json::parse(server.get("/v1/customers/" + id).body));
+    }
 }
 
 TEST_F(Journey, the_same_seed_trains_the_same_model_and_answers_the_same) {
