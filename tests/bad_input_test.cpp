@@ -223,6 +223,13 @@ TEST_F(BadInput, a_full_disk_at_any_moment_of_an_import_is_an_error_and_a_second
     }
 }
 
+TEST_F(BadInput, a_result_that_could_not_be_written_is_a_failure) {
+    for (const std::string arguments : {"check --json", "check", "customer 12346 --json", "recommend --customer 12346"}) {
+        const auto outcome = Process({"/bin/sh", "-c", std::string(PERENNIAL_PROGRAM) + " " + arguments + " --shop " + shop().string() + " > /dev/full"}, {.time_limit = Seconds(20)}).finish();
+        EXPECT_EQ(outcome.exit_code, 1) << arguments << " > /dev/full\n" << outcome;
+    }
+}
+
 TEST_F(BadInput, a_port_in_use_is_named) {
     Fd taken(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address{};

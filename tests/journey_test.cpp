@@ -19,14 +19,14 @@ namespace {
 double number(const json::value& value) { return value.to_number<double>(); }
 std::string text(const json::value& value) { return std::string(value.as_string()); }
 
-const json::value& named(const json::value& list, std::string_view name) {
+[[maybe_unused]] const json::value& named_entry(const json::value& list, std::string_view name) {
     for (const auto& entry : list.as_array())
         if (entry.at("name").as_string() == name) return entry;
     throw std::runtime_error("no entry named " + std::string(name));
 }
 
 // How often a value of `above` beats one of `below`; ties count half.
-double auc(const std::vector<double>& above, const std::vector<double>& below) {
+[[maybe_unused]] double auc(const std::vector<double>& above, const std::vector<double>& below) {
     double wins = 0;
     for (const double a : above)
         for (const double b : below) wins += a > b ? 1 : a == b ? 0.5 : 0;
@@ -34,7 +34,7 @@ double auc(const std::vector<double>& above, const std::vector<double>& below) {
 }
 
 // Everything after the time limit of a training depends on the machine's speed: a result that must not is dropped here.
-json::value without_timings(json::value value) {
+[[maybe_unused]] json::value without_timings(json::value value) {
     if (auto* object = value.if_object()) {
         for (const auto* name : {"run", "train_seconds", "train_seconds_to_best", "positions_per_second"}) object->erase(name);
         for (auto& member : *object) member.value() = without_timings(std::move(member.value()));
@@ -169,6 +169,25 @@ TEST_F(Journey, a_customers_own_rhythm_is_near_their_true_one) {
     EXPECT_LT(median, shop_errors[shop_errors.size() / 2]) << "the shop's median would know as much of each customer";
 }
 
+TEST(PublicData, the_fates_of_the_541909_rows_of_online_retail_add_up_and_a_second_import_adds_nothing) {
+    const char* named = std::getenv("PERENNIAL_DATA");
+    const auto file = (named ? fs::path(named) : fs::path(PERENNIAL_SOURCE_DIR) / "../shared/data") / "online_retail" / "online_retail.csv.gz";
+    if (!fs::exists(file)) GTEST_SKIP() << file << " is not here; PERENNIAL_DATA names the folder of the public data sets";
+    const TempDir scratch("perennial-retail");
+    const auto import = [&] { return json::parse(run_well({"import", "--shop", scratch.path() / "shop", file, "--json"}, {.time_limit = Seconds(120)}).out).at(0); };
+    const auto first = import();
+    EXPECT_EQ(number(first.at("rows")), 541'909);
+    EXPECT_EQ(sum_of_fates(first), 541'909u);
+    EXPECT_EQ(number(named_entry(first.at("facts"), "invoices").at("value")), 25'900);
+    EXPECT_EQ(number(named_entry(first.at("fates"), "duplicate_row").at("rows")), 5'268);
+    EXPECT_EQ(number(named_entry(first.at("fates"), "quarantined").at("rows")), 0);
+    const auto second = import();
+    EXPECT_EQ(number(second.at("accepted")), 0);
+    EXPECT_EQ(number(second.at("already_known")), number(first.at("accepted")));
+    const auto summary = json::parse(run_well({"report", "--shop", scratch.path() / "shop", "--json"}, {.time_limit = Seconds(120)}).out).at("summary");
+    EXPECT_EQ(number(summary.at("customers")), 4'372);
+}
+
 #ifdef PERENNIAL_TRAINS
 
 TEST_F(Journey, the_report_stands_alone_and_asks_no_other_machine_for_anything) {
@@ -216,8 +235,8 @@ TEST_F(Journey, the_method_that_answers_for_churn_is_not_worse_than_the_humblest
         if (!forecast.at("probability").is_null()) answering = text(forecast.at("method"));
     }
     ASSERT_NE(answering, "");
-    EXPECT_GE(number(named(churn.at("methods"), answering).at("auc").at("high")), number(named(churn.at("methods"), "recency").at("auc").at("value")));
-    EXPECT_GT(number(named(churn.at("methods"), answering).at("auc").at("low")), 0.5);
+    EXPECT_GE(number(named_entry(churn.at("methods"), answering).at("auc").at("high")), number(named_entry(churn.at("methods"), "recency").at("auc").at("value")));
+    EXPECT_GT(number(named_entry(churn.at("methods"), answering).at("auc").at("low")), 0.5);
 }
 
 TEST_F(Journey, recommendations_meet_the_tastes_of_the_customer_more_often_than_chance) {
@@ -279,7 +298,7 @@ TEST_F(Journey, nothing_out_of_stock_nothing_twice_and_nothing_unknown_is_recomm
 
 TEST_F(Journey, the_mixture_that_serves_is_not_clearly_worse_than_the_best_simple_rule) {
     for (const auto& protocol : evaluated.at("next_purchase").as_array()) {
-        const auto measure = [&](const char* name) -> const json::value& { return named(protocol.at("methods"), name).at("metrics").at("ndcg@10"); };
+        const auto measure = [&](const char* name) -> const json::value& { return named_entry(protocol.at("methods"), name).at("metrics").at("ndcg@10"); };
         for (const auto* rule : {"popular", "own_repeats", "pair_counts"})
             EXPECT_GE(number(measure("mixture").at("high")), number(measure(rule).at("value")))
                 << text(protocol.at("protocol")) << ": the mixture was chosen on validation data and loses to " << rule << ": " << text(protocol.at("verdict").at("en"));

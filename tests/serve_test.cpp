@@ -2,9 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
+#include <thread>
 
 #include "base/file.h"
 #include "base/rng.h"
+#include "profile/store.h"
 #include "program.h"
 #include "server.h"
 
@@ -91,6 +94,50 @@ TEST_F(Serve, every_event_acknowledged_before_a_kill_is_there_after_the_restart)
         const auto known = json::parse(run_well({"customer", "--shop", shop(), user, "--json"}).out);
         EXPECT_EQ(known.at("events_total").to_number<std::uint64_t>(), count) << user;
     }
+}
+
+TEST_F(Serve, a_kill_among_many_busy_clients_loses_nothing_that_any_of_them_was_told_is_kept) {
+    constexpr int kClients = 4;
+    Rng rng(17);
+    std::array<std::vector<int>, kClients> acknowledged;  // numbers of the messages that were answered with 200
+    std::array<int, kClients> sent{};
+    for (int round = 0; round < 3; ++round) {
+        Server server(shop());
+        std::vector<std::thread> clients;
+        for (std::size_t c = 0; c < kClients; ++c)
+            clients.emplace_back([&, c] {
+                for (int failures = 0; failures == 0;) {
+                    const int n = sent[c]++;
+                    if (server.post("/v1/track", view("busy" + std::to_string(c), n, "20001")).status == 200) acknowledged[c].push_back(n);
+                    else ++failures;
+                }
+            });
+        server.process().wait_for_end(Seconds(0.2 + 0.3 * rng.uniform()));
+        server.process().signal(SIGKILL);
+        for (auto& client : clients) client.join();
+    }
+    for (std::size_t c = 0; c < kClients; ++c) {
+        ASSERT_GT(acknowledged[c].size(), 5u);
+        const auto user = "busy" + std::to_string(c);
+        std::set<std::string> kept;
+        const auto events = profile::Store::open(shop(), {.read_only = true})->timeline(profile::user_key(user));
+        ASSERT_TRUE(events.ok());
+        for (const auto& event : *events) kept.insert(event.message_id);
+        EXPECT_EQ(kept.size(), events->size()) << "an event is there twice";
+        for (const int n : acknowledged[c]) EXPECT_TRUE(kept.contains("m-" + user + "-" + std::to_string(n))) << user << " message " << n;
+    }
+}
+
+TEST_F(Serve, what_was_done_before_signing_in_belongs_to_the_customer_afterwards) {
+    const Server server(shop());
+    const auto post = [&](const std::string& path, const json::object& message) { EXPECT_EQ(server.post(path, json::serialize(message)).status, 200); };
+    post("/v1/track", {{"type", "track"}, {"messageId", "a1"}, {"event", "Product Viewed"}, {"anonymousId", "device"}, {"properties", {{"product_id", "20001"}}}});
+    EXPECT_EQ(server.get("/v1/customers/lea").status, 404);
+    post("/v1/identify", {{"type", "identify"}, {"messageId", "a2"}, {"userId", "lea"}, {"anonymousId", "device"}});
+    post("/v1/track", {{"type", "track"}, {"messageId", "a3"}, {"event", "Product Viewed"}, {"userId", "lea"}, {"properties", {{"product_id", "20002"}}}});
+    const auto answer = server.get("/v1/customers/lea");
+    ASSERT_EQ(answer.status, 200) << answer.body;
+    EXPECT_EQ(json::parse(answer.body).at("events_total").to_number<int>(), 3);
 }
 
 TEST_F(Serve, a_stop_signal_ends_the_server_with_exit_code_0_and_keeps_everything) {
