@@ -44,10 +44,11 @@ json::object churn_json(const predict::ShopModels& models, std::span<const event
 
 Result<std::unique_ptr<Answers>> Answers::open(const profile::Store& store, const std::filesystem::path& shop, unsigned threads) {
     std::unique_ptr<Answers> answers(new Answers(store));
+    answers->seen_ = store.folded();
     auto data = predict::load_shop_data(store);
     if (!data) {
         if (data.error().code != Code::kInvalid) return data.error();
-        // No purchase yet: everything is new here. Answers stay sensible and empty until a restart after the first import.
+        // No purchase yet: everything is new here, and an empty answer is the true one.
         answers->models_.methods = predict::build_methods({}, 0, {}, nullptr, 0, 1);
         return answers;
     }
@@ -141,7 +142,7 @@ Result<json::object> Answers::customer(const profile::CustomerKey& customer) con
         {"spend", money(p.spend, p.currency)}, {"refunds", money(p.refunds, p.currency)}, {"charges", money(p.charges, p.currency)},
         {"rfm", {{"recency", rfm.recency}, {"frequency", rfm.frequency}, {"monetary", rfm.monetary}}},
         {"rhythm", {{"gaps_days", std::move(gap_list)}, {"typical_gap_days", typical},
-                    {"silence_days", days.empty() ? json::value(nullptr) : json::value(days_between(p.orders.back().time, as_of))},
+                    {"silence_days", days.empty() ? json::value(nullptr) : json::value(days_between(days.back(), as_of))},
                     {"usual_share_of_such_silence", days.empty() ? json::value(nullptr) : json::value(profile::silence_survival(days_between(days.back(), as_of), typical, rhythm_))}}},
         {"favourite_categories", tally(profile::top(categories, 5))}, {"favourite_products", tally(profile::top(products, 5))},
         {"churn", churn_json(models_, *timeline, as_of)}, {"events_total", timeline->size()}, {"timeline", std::move(events)}};

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <string>
 
 #include "base/result.h"
 #include "predict/shop_models.h"
@@ -28,6 +29,9 @@ public:
     Result<boost::json::object> recommendations(const profile::CustomerKey& customer, std::size_t count) const;
     // Errors: kNotFound.
     Result<boost::json::object> customer(const profile::CustomerKey& customer) const;
+    const std::string& run() const noexcept { return models_.run; }            // that answers; empty: none is trained
+    bool empty() const noexcept { return models_.vocabulary.size() == 0; }     // no purchase was known
+    journal::Offset seen() const noexcept { return seen_; }                    // events known when the models were built
     Currency currency() const noexcept { return currency_; }  // that most purchases were paid in
 
 private:
@@ -40,6 +44,7 @@ private:
     profile::ShopRhythm rhythm_;
     profile::RfmScale rfm_;
     Currency currency_;
+    journal::Offset seen_;
     mutable std::mutex mutex_;                                   // guards the three below
     mutable std::shared_ptr<const catalog::Catalog> catalogue_;
     mutable journal::Offset catalogue_offset_;

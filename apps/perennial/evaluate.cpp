@@ -65,11 +65,15 @@ Result<boost::json::object> build_report(const Loaded& loaded) {
     input.shop_name = loaded.shop.settings.name;
     input.commit = build_commit();
     input.machine = machine_description();
-    input.command = "perennial run --shop " + loaded.shop.directory.string();
+    input.command = "perennial import, train, evaluate --shop " + loaded.shop.directory.filename().string();
     input.generated = wall_clock_now();
     auto reports = import_reports(loaded.shop);
     if (!reports) return reports.error();
     input.import_reports = std::move(*reports);
+    for (auto& report : input.import_reports) {  // the page may be mailed: names of files, no folders of this machine
+        auto& file = report.as_object().at("file");
+        file = fs::path(std::string(file.as_string())).filename().string();
+    }
     if (auto seconds = read_json(loaded.shop.directory / "stages.json"); seconds)
         for (const auto& [name, value] : seconds->as_object()) input.stages_seconds.emplace_back(name, value.to_number<double>());
     const auto run = predict::current_run(loaded.shop.directory);
@@ -95,6 +99,7 @@ Status write_report(const Loaded& loaded) {
 }  // namespace
 
 Status evaluate(const EvaluateCommand& options) {
+    const double start = monotonic_seconds();
     auto loaded = load(options.common.shop);
     if (!loaded) return loaded.error();
     predict::NetworkOptions network;
@@ -113,6 +118,7 @@ Status evaluate(const EvaluateCommand& options) {
     const boost::json::object evaluation{{"commit", build_commit()}, {"machine", machine_description()}, {"seed", options.common.seed},
                                          {"threads", options.common.threads}, {"next_purchase", protocols}};
     PERENNIAL_TRY(write_json(loaded->shop.evaluation() / "evaluation.json", evaluation));
+    PERENNIAL_TRY(record_stage(loaded->shop, "evaluate", monotonic_seconds() - start));
     PERENNIAL_TRY(write_report(*loaded));
     if (options.common.json) fmt::print("{}\n", boost::json::serialize(evaluation));
     else fmt::print("Report: {}\n", loaded->shop.report().string());

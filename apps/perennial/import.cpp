@@ -36,12 +36,13 @@ Status import(const ImportCommand& options) {
         for (const auto& preset : ingest::preset_names()) fmt::print("{}\n", preset);
         return Done{};
     }
-    if (options.files.empty()) return Error{Code::kInvalid, "import: want at least one file"};
     auto shop = open_or_make_shop(options.common.shop);
     if (!shop) return shop.error();
+    const double start = monotonic_seconds();
     auto store = profile::Store::open(shop->directory);
     if (!store) return store.error();
     boost::json::array reports;
+    std::uint64_t accepted = 0;
     for (const auto& file : options.files) {
         ingest::ImportOptions import_options;
         import_options.mapping = options.mapping;
@@ -54,10 +55,12 @@ Status import(const ImportCommand& options) {
         });
         if (!report) return report.error();
         if (report->accepted > 0 || report->events == 0) PERENNIAL_TRY(write_json(report_path(*shop, file), ingest::to_json(*report)));
+        accepted += report->accepted;
         reports.push_back(ingest::to_json(*report));
         if (!options.common.json) fmt::print("{}\n", ingest::to_text(*report));
     }
     PERENNIAL_TRY(store->flush());
+    if (accepted > 0) PERENNIAL_TRY(record_stage(*shop, "import", monotonic_seconds() - start));
     if (options.common.json) fmt::print("{}\n", boost::json::serialize(reports));
     return Done{};
 }

@@ -18,12 +18,13 @@ int answer(const Status& status) {
     return 1;
 }
 
-void add_common(CLI::App* command, Common& common, bool with_training) {
-    command->add_option("--shop", common.shop, "folder of the shop")->capture_default_str();
-    command->add_flag("--json", common.json, "results as JSON on standard output");
-    if (!with_training) return;
-    command->add_option("--seed", common.seed, "same seed, same numbers")->capture_default_str();
+void add_shop(CLI::App* command, Common& common) { command->add_option("--shop", common.shop, "folder of the shop")->capture_default_str(); }
+void add_json(CLI::App* command, Common& common) { command->add_flag("--json", common.json, "results as JSON on standard output"); }
+void add_threads(CLI::App* command, Common& common) {
     command->add_option("--threads", common.threads, "threads of the heavy parts")->capture_default_str()->check(CLI::Range(1, 256));
+}
+void add_seed(CLI::App* command, Common& common) {
+    command->add_option("--seed", common.seed, "same seed, same numbers, when no time limit cuts training short")->capture_default_str();
 }
 
 int dispatch(int argc, char** argv) {
@@ -41,63 +42,80 @@ int dispatch(int argc, char** argv) {
 
     ImportCommand import_options;
     auto* import_command = app.add_subcommand("import", "read exports (CSV, Segment JSON lines; also .gz), clean them, keep them");
-    add_common(import_command, import_options.common, false);
+    add_shop(import_command, import_options.common);
+    add_json(import_command, import_options.common);
     import_command->add_option("files", import_options.files, "files to read");
     import_command->add_option("--map", import_options.mapping, "preset name or mapping file (TOML); found from the header by default");
-    import_command->add_option("--without", import_options.disabled_rules, "cleaning rule to leave out; may be repeated")->expected(1);
+    import_command->add_option("--without", import_options.disabled_rules, "cleaning rule to leave out; may be repeated")->allow_extra_args(false);
     import_command->add_flag("--presets", import_options.list_presets, "list the presets");
-    import_command->callback([&] { status = import(import_options); });
+    import_command->callback([&] {
+        if (import_options.files.empty() && !import_options.list_presets) throw CLI::RequiredError("import: at least one file");
+        status = import(import_options);
+    });
 
     Common check_options;
     auto* check_command = app.add_subcommand("check", "data-quality report of everything imported");
-    add_common(check_command, check_options, false);
+    add_shop(check_command, check_options);
+    add_json(check_command, check_options);
     check_command->callback([&] { status = check(check_options); });
 
     TrainCommand train_options;
     train_options.common.threads = threads;
     auto* train_command = app.add_subcommand("train", "train the behaviour model and the churn forecast");
-    add_common(train_command, train_options.common, true);
+    add_shop(train_command, train_options.common);
+    add_json(train_command, train_options.common);
+    add_seed(train_command, train_options.common);
+    add_threads(train_command, train_options.common);
     train_command->add_option("--seconds", train_options.seconds_limit, "training time of each network at most; 0: no limit")->capture_default_str();
     train_command->callback([&] { status = train(train_options); });
 
     EvaluateCommand evaluate_options;
     evaluate_options.common.threads = threads;
     auto* evaluate_command = app.add_subcommand("evaluate", "every predictor beside its humbling comparator; writes report.html");
-    add_common(evaluate_command, evaluate_options.common, true);
+    add_shop(evaluate_command, evaluate_options.common);
+    add_json(evaluate_command, evaluate_options.common);
+    add_seed(evaluate_command, evaluate_options.common);
+    add_threads(evaluate_command, evaluate_options.common);
     evaluate_command->add_option("--seconds", evaluate_options.seconds_limit, "training time of each network at most; 0: no limit")->capture_default_str();
     evaluate_command->callback([&] { status = evaluate(evaluate_options); });
 
     Common report_options;
     auto* report_command = app.add_subcommand("report", "write report.html from what is known now");
-    add_common(report_command, report_options, false);
+    add_shop(report_command, report_options);
+    add_json(report_command, report_options);
     report_command->callback([&] { status = report(report_options); });
 
     CustomerCommand customer_options;
     auto* customer_command = app.add_subcommand("customer", "timeline, stage, churn and reasons of one customer");
-    add_common(customer_command, customer_options.common, false);
+    add_shop(customer_command, customer_options.common);
+    add_json(customer_command, customer_options.common);
     customer_command->add_option("id", customer_options.id, "user id")->required();
     customer_command->add_flag("--anonymous", customer_options.anonymous, "the id is an anonymous id");
     customer_command->callback([&] { status = customer(customer_options); });
 
     RecommendCommand recommend_options;
     auto* recommend_command = app.add_subcommand("recommend", "products for one customer, with reasons");
-    add_common(recommend_command, recommend_options.common, false);
+    add_shop(recommend_command, recommend_options.common);
+    add_json(recommend_command, recommend_options.common);
     recommend_command->add_option("--customer", recommend_options.customer, "user id")->required();
     recommend_command->add_flag("--anonymous", recommend_options.anonymous, "the id is an anonymous id");
-    recommend_command->add_option("-n", recommend_options.count, "how many")->capture_default_str();
+    recommend_command->add_option("-n", recommend_options.count, "how many")->capture_default_str()->check(CLI::Range(1, 100));
     recommend_command->callback([&] { status = recommend(recommend_options); });
 
     ServeCommand serve_options;
     serve_options.common.threads = threads;
     auto* serve_command = app.add_subcommand("serve", "take events and answer over HTTP");
-    add_common(serve_command, serve_options.common, true);
+    add_shop(serve_command, serve_options.common);
+    add_threads(serve_command, serve_options.common);
     serve_command->add_option("--listen", serve_options.listen, "address:port; from perennial.toml by default");
     serve_command->callback([&] { status = serve(serve_options); });
 
     RunCommand run_options;
     run_options.common.threads = threads;
-    auto* run_command = app.add_subcommand("run", "all of it: import, check, train, evaluate, report, serve");
-    add_common(run_command, run_options.common, true);
+    auto* run_command = app.add_subcommand("run", "all of it: import, train, evaluate, report, serve");
+    add_shop(run_command, run_options.common);
+    add_seed(run_command, run_options.common);
+    add_threads(run_command, run_options.common);
     run_command->add_option("--import", run_options.files, "files to import first; a simulated shop when the shop is empty and none is named");
     run_command->add_option("--map", run_options.mapping, "preset name or mapping file (TOML)");
     run_command->add_option("--listen", run_options.listen, "address:port; from perennial.toml by default");
@@ -125,7 +143,7 @@ int dispatch(int argc, char** argv) {
     nextitem->add_option("--seed", bench_options.common.seed, "same seed, same numbers")->capture_default_str();
     nextitem->add_option("--threads", bench_options.common.threads, "threads")->capture_default_str()->check(CLI::Range(1, 256));
     nextitem->add_option("--seconds", bench_options.seconds_limit, "training time at most; 0: no limit")->capture_default_str();
-    nextitem->add_option("--train", bench_options.train_flags, "further flags of perennial-train, such as --train=--width=128")->expected(1);
+    nextitem->add_option("--train", bench_options.train_flags, "further flags of perennial-train, such as --train=--width=128; may be repeated")->allow_extra_args(false);
     nextitem->add_flag("--json", bench_options.common.json, "results as JSON");
     nextitem->callback([&] { status = bench_nextitem(bench_options); });
 

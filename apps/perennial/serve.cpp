@@ -4,7 +4,13 @@
 #include <sys/signalfd.h>
 
 #include <boost/json.hpp>
+#include <chrono>
+#include <condition_variable>
 #include <csignal>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <thread>
 
 #include "answers.h"
 #include "api/api_server.h"
@@ -30,6 +36,51 @@ Result<Fd> stop_signals() {
     return Fd(fd);
 }
 
+// The answers that serve now, swapped whole when a training finishes or the first purchase arrives, so that a request
+// sees one set of models from beginning to end. Threads: get() from any; a thread of its own looks for news.
+class LiveAnswers {
+public:
+    LiveAnswers(const profile::Store& store, fs::path shop, unsigned threads, std::shared_ptr<const Answers> first)
+        : store_(store), shop_(std::move(shop)), threads_(threads), answers_(std::move(first)), watcher_([this](std::stop_token stop) { watch(stop); }) {}
+
+    std::shared_ptr<const Answers> get() const {
+        const std::lock_guard lock(mutex_);
+        return answers_;
+    }
+
+private:
+    static constexpr auto kLookEvery = std::chrono::seconds(1);
+
+    void watch(const std::stop_token& stop) {
+        std::mutex sleep_mutex;
+        std::condition_variable_any wake;
+        std::unique_lock sleep(sleep_mutex);
+        auto refused = get()->run();  // the last run that could not be loaded: said once
+        while (!wake.wait_for(sleep, stop, kLookEvery, [] { return false; }) && !stop.stop_requested()) {
+            const auto now = get();
+            const auto run = predict::current_run(shop_).filename().string();
+            const bool trained = run != now->run() && run != refused, started = now->empty() && store_.folded() != now->seen();
+            if (!trained && !started) continue;
+            auto fresh = Answers::open(store_, shop_, threads_);
+            if (!fresh) {
+                log::warn("keeping the models of {}: {}", now->run(), fresh.error().message);
+                refused = run;
+                continue;
+            }
+            const std::lock_guard lock(mutex_);
+            answers_ = std::move(*fresh);
+            log::info("serving {}", answers_->run().empty() ? "counting memories, nothing is trained yet" : answers_->run());
+        }
+    }
+
+    const profile::Store& store_;
+    const fs::path shop_;
+    const unsigned threads_;
+    mutable std::mutex mutex_;
+    std::shared_ptr<const Answers> answers_;  // under mutex_
+    std::jthread watcher_;                    // last: starts when the rest is ready
+};
+
 // A customer to try the addresses with: the one with the most orders.
 std::string example_customer(const profile::Store& store) {
     std::string best = "ID";
@@ -52,8 +103,10 @@ Status serve(const ServeCommand& options) {
     if (!store) return store.error();
     auto quarantine = ingest::Quarantine::open(shop->quarantine());
     if (!quarantine) return quarantine.error();
-    auto answers = Answers::open(*store, shop->directory, options.common.threads);
-    if (!answers) return answers.error();
+    auto loaded = Answers::open(*store, shop->directory, options.common.threads);
+    if (!loaded) return loaded.error();
+    const auto currency = (*loaded)->currency();
+    const LiveAnswers answers(*store, shop->directory, options.common.threads, std::move(*loaded));
 
     api::Services services;
     services.append = [&](std::vector<event::Event> events) { return store->append(std::move(events)); };
@@ -62,12 +115,12 @@ Status serve(const ServeCommand& options) {
         return quarantine->sync();
     };
     services.recommendations = [&](const api::RecommendationQuery& query) -> Result<boost::json::value> {
-        auto found = (*answers)->recommendations(query.key(), query.count);
+        auto found = answers.get()->recommendations(query.key(), query.count);
         if (!found) return found.error();
         return boost::json::value(std::move(*found));
     };
     services.customer = [&](const api::CustomerQuery& query) -> Result<boost::json::value> {
-        auto found = (*answers)->customer(query.key());
+        auto found = answers.get()->customer(query.key());
         if (!found) return found.error();
         return boost::json::value(std::move(*found));
     };
@@ -84,7 +137,7 @@ Status serve(const ServeCommand& options) {
     server_options.api.write_key = shop->settings.write_key;
     server_options.api.api_key = shop->settings.api_key;
     server_options.api.commit = build_commit();
-    server_options.api.currency = (*answers)->currency();
+    server_options.api.currency = currency;
     auto server = api::ApiServer::start(std::move(server_options), std::move(services));
     if (!server) return server.error();
 

@@ -97,6 +97,14 @@ Status write_json(const fs::path& path, const boost::json::value& value) {
     return write_file(path, boost::json::serialize(value) + "\n");
 }
 
+Status record_stage(const Shop& shop, std::string_view stage, double seconds) {
+    const auto path = shop.directory / "stages.json";
+    boost::json::object stages;
+    if (auto known = read_json(path); known && known->is_object()) stages = std::move(known->as_object());
+    stages[stage] = seconds;
+    return write_json(path, stages);
+}
+
 Result<boost::json::array> import_reports(const Shop& shop) {
     std::vector<fs::path> files;
     std::error_code error;

@@ -1,5 +1,5 @@
 // A shop's folder: where its parts lie, and its settings (perennial.toml).
-//   perennial.toml  journal/  state/  quarantine/  imports/  models/  evaluation/  report.html
+//   perennial.toml  journal/  state/  quarantine/  imports/  models/  evaluation/  stages.json  report.html
 #pragma once
 
 #include <boost/json/array.hpp>
@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 
@@ -35,6 +36,9 @@ Result<Shop> open_or_make_shop(const std::filesystem::path& directory);
 
 Result<boost::json::value> read_json(const std::filesystem::path& path);
 Status write_json(const std::filesystem::path& path, const boost::json::value& value);
+
+// Remembers in stages.json how long a stage took the last time ("import", "train", "evaluate"), for the report.
+Status record_stage(const Shop& shop, std::string_view stage, double seconds);
 
 // The reports of all imports so far, oldest first.
 Result<boost::json::array> import_reports(const Shop& shop);

@@ -14,6 +14,7 @@ namespace perennial::app {
 Status train(const TrainCommand& options) {
     auto shop = open_shop(options.common.shop);
     if (!shop) return shop.error();
+    const double start = monotonic_seconds();
     auto store = profile::Store::open(shop->directory, {.read_only = true});
     if (!store) return store.error();
     auto data = predict::load_shop_data(*store);
@@ -31,6 +32,7 @@ Status train(const TrainCommand& options) {
         {"churn", training->churn ? boost::json::value(measure::to_json(*training->churn)) : boost::json::value(nullptr)}};
     if (!training->churn) result["churn_missing"] = training->churn_missing;
     PERENNIAL_TRY(write_json(run / "training.json", result));
+    PERENNIAL_TRY(record_stage(*shop, "train", monotonic_seconds() - start));
     if (options.common.json) {
         fmt::print("{}\n", boost::json::serialize(result));
         return Done{};

@@ -16,8 +16,8 @@ namespace perennial::catalog {
 class Catalog {
 public:
     Catalog() = default;
-    // Sorts by id, so that the same products always get the same numbers. A product without a category gets one
-    // derived from its title (see derive_categories). O(products x title words).
+    // Sorts by id, so that the same products always get the same numbers. Where the shop names no category at all, each
+    // product gets one derived from its title (see derive_categories). O(products x title words).
     explicit Catalog(std::vector<Product> products);
 
     std::size_t size() const noexcept { return products_.size(); }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/text.h"
@@ -21,11 +22,21 @@ Error invalid(std::string_view field, std::string_view want, std::string_view go
     return {Code::kInvalid, fmt::format("{}: want {}, got {}", field, want, got)};
 }
 
+bool has_control(std::string_view text) noexcept {
+    return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
 Status check_text(std::string_view field, std::string_view value, std::size_t bytes_limit) {
     if (value.size() > bytes_limit)
         return invalid(field, fmt::format("at most {} bytes", bytes_limit), fmt::format("{}", value.size()));
     if (!is_valid_utf8(value)) return invalid(field, "UTF-8 text", "other bytes");
     return Done{};
+}
+
+// Ids are keys and stand on lines of their own in files: no line ends, no control characters.
+Status check_id(std::string_view field, std::string_view value) {
+    if (has_control(value)) return invalid(field, "an id without control characters", "one with");
+    return check_text(field, value, kIdBytesLimit);
 }
 
 }  // namespace
@@ -53,7 +64,7 @@ Status validate(const Event& event) {
                                        {"order_id", &event.order_id}, {"email_hash", &event.email_hash},
                                        {"phone_hash", &event.phone_hash}, {"campaign", &event.campaign},
                                        {"coupon", &event.coupon}, {"category", &event.category}})
-        PERENNIAL_TRY(check_text(field, *value, kIdBytesLimit));
+        PERENNIAL_TRY(check_id(field, *value));
     for (const auto& [field, value] : {std::pair{"title", &event.title}, {"query", &event.query}, {"text", &event.text},
                                        {"name", &event.name}, {"properties", &event.properties}})
         PERENNIAL_TRY(check_text(field, *value, kTextBytesLimit));

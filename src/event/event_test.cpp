@@ -87,6 +87,7 @@ TEST(Validate, names_the_field_that_is_wrong) {
     EXPECT_EQ(reason([](Event& e) { e.order_id.clear(); }), "order_id");
     EXPECT_EQ(reason([](Event& e) { e.user_id.assign(300, 'x'); }), "user_id");
     EXPECT_EQ(reason([](Event& e) { e.title = "\xff"; }), "title");
+    EXPECT_EQ(reason([](Event& e) { e.product = "a\nb"; }), "product");
     EXPECT_EQ(reason([](Event& e) { e.time = after_days(e.received, 400); }), "time");
     EXPECT_EQ(reason([](Event& e) { e.rating = 6; }), "rating");
     EXPECT_EQ(reason([](Event& e) { e.quantity = -1; }), "quantity");

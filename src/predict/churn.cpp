@@ -63,7 +63,7 @@ std::array<float, kChurnFeatures.size()> churn_features(std::span<const event::E
         }
     }
     const double spend = static_cast<double>(profile.spend.minor), order_value = spend / static_cast<double>(profile.orders.size());
-    const auto signed_log = [](double x) { return std::copysign(std::log1p(std::abs(x)), x); };
+    const auto major = [&](double minor) { return major_units({static_cast<std::int64_t>(minor)}, profile.currency); };
     double spread = kMissing;
     if (gaps.size() >= 2) {
         double mean = 0, squares = 0;
@@ -75,7 +75,7 @@ std::array<float, kChurnFeatures.size()> churn_features(std::span<const event::E
     const std::array<double, kChurnFeatures.size()> values{
         silence, profile::silence_survival(silence, typical, shop), gaps.empty() ? kMissing : typical, static_cast<double>(days.size()),
         days_between(days.front(), now), gaps.empty() ? kMissing : gaps.back(), gaps.empty() ? kMissing : gaps.back() / typical, spread,
-        within(30), within(90), within(180), signed_log(spend), signed_log(spend_90), signed_log(order_value),
+        within(30), within(90), within(180), major(spend), major(spend_90), major(order_value),
         order_value > 0 ? static_cast<double>(profile.orders.back().amount.minor) / order_value : kMissing,
         spend > 0 ? static_cast<double>(profile.refunds.minor) / spend : kMissing, static_cast<double>(products.size()),
         lines > 0 ? repeats / lines : kMissing, views_30, views_after};

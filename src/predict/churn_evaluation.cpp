@@ -125,8 +125,8 @@ ChurnComparison compared(const ChurnMethodResult& a, const ChurnMethodResult& b,
     });
     const auto wa = words_for(a.name), wb = words_for(b.name);
     ChurnComparison result{a.name, b.name, gap, {}};
-    if (gap.low > 0) result.verdict = {fmt::format("{} ranks better than {}", wa.en, wb.en), fmt::format("{}排序优于{}", wa.zh, wb.zh)};
-    else if (gap.high < 0) result.verdict = {fmt::format("{} ranks better than {}", wb.en, wa.en), fmt::format("{}排序优于{}", wb.zh, wa.zh)};
+    if (gap.low > 0) result.verdict = {fmt::format("better ranking: {}, ahead of {}", wa.en, wb.en), fmt::format("{}排序优于{}", wa.zh, wb.zh)};
+    else if (gap.high < 0) result.verdict = {fmt::format("better ranking: {}, ahead of {}", wb.en, wa.en), fmt::format("{}排序优于{}", wb.zh, wa.zh)};
     else result.verdict = {fmt::format("no clear difference between {} and {}", wa.en, wb.en), fmt::format("{}与{}之间没有明显差异", wa.zh, wb.zh)};
     return result;
 }
@@ -242,16 +242,22 @@ Result<ChurnFit> fit_churn(const ShopData& data, const std::filesystem::path& di
         same_zh += (same_zh.empty() ? "" : "、") + words_for(method.name).zh;
     }
     const auto leading = words_for(leader->name);
-    evaluation.verdict = {fmt::format("Best ranking: {} (AUC {:.3f}, {:.3f} to {:.3f}). {}", leading.en, leader->auc.value, leader->auc.low, leader->auc.high,
-                                      same_en.empty() ? "Every other method is clearly behind." : "The data cannot tell it from: " + same_en + "."),
-                          fmt::format("排序最佳：{}（AUC {:.3f}，{:.3f} 至 {:.3f}）。{}", leading.zh, leader->auc.value, leader->auc.low, leader->auc.high,
-                                      same_zh.empty() ? "其余方法明显落后。" : "数据无法将其与以下方法区分：" + same_zh + "。")};
+    // A back-test chooses who serves: the smaller error of the probabilities, since that is what is shown and acted on.
+    const auto& serving = methods[4].brier.value <= methods[3].brier.value ? methods[4] : methods[3];
+    fit.model.chosen = serving.name;
+    const auto used = words_for(serving.name);
+    const double predicted = 100 * std::accumulate(serving.probabilities.begin(), serving.probabilities.end(), 0.0) / static_cast<double>(judge.size());
+    const double observed = 100 * static_cast<double>(evaluation.churned) / static_cast<double>(judge.size());
+    evaluation.verdict = {fmt::format("Best ranking: {} (AUC {:.3f}, {:.3f} to {:.3f}). {} In use, for the smaller error of its probabilities: {}. It predicted {:.0f} % leaving on average, {:.0f} % left.",
+                                      leading.en, leader->auc.value, leader->auc.low, leader->auc.high,
+                                      same_en.empty() ? "Every other method is clearly behind." : "The data cannot tell it from: " + same_en + ".", used.en, predicted, observed),
+                          fmt::format("排序最佳：{}（AUC {:.3f}，{:.3f} 至 {:.3f}）。{}当前使用概率误差较小的方法：{}；其平均预测流失率 {:.0f}%，实际 {:.0f}%。",
+                                      leading.zh, leader->auc.value, leader->auc.low, leader->auc.high,
+                                      same_zh.empty() ? "其余方法明显落后。" : "数据无法将其与以下方法区分：" + same_zh + "。", used.zh, predicted, observed)};
 
     // What serves from now on learns up to the last event; how it is calibrated and combined stays as judged.
     fit.model.horizon_days = horizon;
     fit.model.rhythm = data.rhythm;
-    // A back-test chooses who serves: the smaller error of the probabilities, since that is what is shown and acted on.
-    fit.model.chosen = methods[4].brier.value <= methods[3].brier.value ? "combined" : "boosted_trees";
     Rows recent;
     for (const double days : {0.0, 30.0, 60.0}) add_rows(recent, data, after_days(c2, -days), horizon, data.rhythm);
     auto final_trees = BoostedTrees::train(recent.features, kColumns, recent.labels, tree_options);

@@ -112,6 +112,7 @@ Text verdict_on(const std::vector<MethodResult>& methods, std::uint64_t seed) {
     const auto gap = compare(*mixture, *rule, seed);
     const auto words = words_for(rule->name);
     const auto interval = fmt::format("{:+.4f} ({:+.4f} … {:+.4f})", gap.value, gap.low, gap.high);
+    if (gap.low == 0 && gap.high == 0) return {fmt::format("On validation data the best mixture was one simple rule alone, {}; it serves.", words.en), fmt::format("在验证数据上，最好的混合就是单独使用简单规则（{}），因此采用该规则。", words.zh)};
     if (gap.low > 0) return {fmt::format("The mixture beats the best simple rule, {}: NDCG@10 {}.", words.en, interval), fmt::format("混合模型优于最好的简单规则（{}）：NDCG@10 差 {}。", words.zh, interval)};
     if (gap.high < 0) return {fmt::format("The best simple rule, {}, beats the mixture: NDCG@10 {}. Use the rule.", words.en, interval), fmt::format("最好的简单规则（{}）优于混合模型：NDCG@10 差 {}。建议使用该规则。", words.zh, interval)};
     return {fmt::format("No clear difference between the mixture and the best simple rule, {}: NDCG@10 {}.", words.en, interval), fmt::format("混合模型与最好的简单规则（{}）之间没有明显差异：NDCG@10 差 {}。", words.zh, interval)};

@@ -251,6 +251,31 @@ TEST(TrainingSet, a_time_split_sees_nothing_from_the_cut_on) {
     EXPECT_TRUE(model::check(split.data).ok());
 }
 
+TEST(TrainingSet, what_was_looked_at_on_the_way_to_a_held_out_purchase_tells_nothing) {
+    Sequence shopper{"u:1", {}};
+    constexpr auto kLook = static_cast<std::uint8_t>(event::Kind::kProductViewed);
+    for (std::int32_t i = 0; i < 6; ++i) {
+        shopper.steps.push_back({i, kLook, 0, i * kMsPerDay, 2 * i});
+        shopper.steps.push_back({i, kBuy, 1, i * kMsPerDay + 1, 2 * i + 1});
+    }
+    const std::vector<Sequence> shop{shopper};
+    const auto tells = [](const Unit& unit) {
+        return std::ranges::any_of(unit.history, [&](const Step& step) { return step.product == unit.relevant[0]; });
+    };
+    const auto time = split_by_time(shop, 6, 5 * kMsPerDay, 1.5);
+    ASSERT_EQ(time.validation.size(), 1u);
+    EXPECT_FALSE(tells(time.validation[0]));
+    const auto one_out = leave_one_out(shop, 6, true, false);
+    EXPECT_FALSE(tells(one_out.training.validation[0]));
+    EXPECT_FALSE(tells(one_out.test[0]));
+    // Nor do the columns that the trainer reads: no step of a held-out product but the target itself.
+    for (const auto* data : {&time.data, &one_out.training.data})
+        for (std::size_t i = 0; i < data->events(); ++i) {
+            if (data->role[i] != model::kValidationTarget) continue;
+            EXPECT_EQ(std::ranges::count(data->product, data->product[i]), 1);
+        }
+}
+
 // --- trees and churn ---
 
 TEST(BoostedTrees, learn_a_rule_explain_it_and_come_back_from_disk) {

@@ -1,6 +1,7 @@
 #include "predict/shop_data.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 
 namespace perennial::predict {
@@ -22,7 +23,8 @@ Result<ShopData> load_shop_data(const profile::Store& store) {
     PERENNIAL_TRY(store.for_each_timeline(true, [&](const profile::CustomerKey& key, const std::vector<event::Event>& timeline) {
         auto steps = sequence::steps_of(timeline, data.vocabulary);
         for (const auto& event : timeline) {
-            if (event.kind != event::Kind::kOrderCompleted) continue;
+            // An order dated ahead of its receipt does not move the end of the data.
+            if (event.kind != event::Kind::kOrderCompleted || event.time > after_days(event.received, 1)) continue;
             data.first_time = std::min(data.first_time, event.time);
             data.last_time = std::max(data.last_time, event.time);
             ++currencies[event.currency];

@@ -43,11 +43,12 @@ std::vector<std::int32_t> distinct_products(std::span<const Step> steps) {
     return products;
 }
 
-// The order that begins at `first`: its purchased products, distinct.
-std::vector<std::int32_t> order_products(std::span<const Step> steps, std::size_t first) {
-    std::size_t last = first;
-    while (last < steps.size() && steps[last].occasion == steps[first].occasion) ++last;
-    return distinct_products(steps.subspan(first, last - first));
+// The first order at or after place `from`: its lines. Empty when there is none.
+std::span<const Step> first_order(std::span<const Step> steps, std::size_t from) {
+    while (from < steps.size() && !steps[from].purchase()) ++from;
+    std::size_t last = from;
+    while (last < steps.size() && steps[last].occasion == steps[from].occasion) ++last;
+    return steps.subspan(from, last - from);
 }
 
 std::vector<sequence::Sequence> sequences_before(std::span<const sequence::Sequence> sequences, std::int64_t cut_ms) {
@@ -73,15 +74,18 @@ TrainingSplit split_by_time(std::span<const sequence::Sequence> sequences, std::
         const auto steps = sequence::before(sequence.steps, end_ms);
         if (steps.empty()) continue;
         const bool customer = profile::is_customer(sequence.customer);
-        for (std::size_t i = 0; i < steps.size(); ++i) {
-            const bool late = steps[i].time_ms >= border_ms;
-            const bool starts = i == 0 || steps[i].occasion != steps[i - 1].occasion;
-            append_step(split.data, steps[i], steps[i].occasion, !is_target(steps[i]) ? Role::kNoTarget : late && customer ? Role::kValidationTarget : Role::kTrainTarget);
-            if (customer && late && i > 0 && starts && steps[i].purchase()) {
-                auto relevant = order_products(steps, i);
-                if (!relevant.empty()) split.validation.push_back({steps.first(i), steps[i].time_ms, std::move(relevant), {}});
-            }
+        const auto history = sequence::before(steps, border_ms);
+        if (!customer && history.empty()) continue;
+        for (const auto& step : history) append_step(split.data, step, step.occasion, is_target(step) ? Role::kTrainTarget : Role::kNoTarget);
+        // As in the test, what validates is the first order after the border, asked of the history before it: what the
+        // customer looked at on the way to that order must not tell.
+        const auto order = first_order(steps, history.size());
+        if (customer && !history.empty() && !order.empty()) {
+            for (const auto& step : order) append_step(split.data, step, step.occasion, is_target(step) ? Role::kValidationTarget : Role::kNoTarget);
+            if (auto relevant = distinct_products(order); !relevant.empty())
+                split.validation.push_back({history, order.front().time_ms, std::move(relevant), {}});
         }
+        if (split.data.product.size() == static_cast<std::size_t>(split.data.offsets.back())) continue;  // only just arrived
         // The time head learns nothing from an order without a customer: nobody is watched after it.
         end_sequence(split.data, customer ? end_ms : steps.back().time_ms);
     }
@@ -101,8 +105,10 @@ LeaveOneOut leave_one_out(std::span<const sequence::Sequence> sequences, std::si
         const bool held_out = targets.size() >= 3 && profile::is_customer(sequence.customer);
         const std::size_t test = held_out ? targets[targets.size() - 1] : steps.size();
         const std::size_t validation = held_out ? targets[targets.size() - 2] : steps.size();
-        const auto unit = [&](std::size_t at) {
-            Unit made{std::span(steps).first(at), has_time ? steps[at].time_ms : 0, {steps[at].product}, {}};
+        // The history of a held-out purchase ends with the purchase before it: views and carts on the way there would tell.
+        const std::size_t known = held_out ? targets[targets.size() - 3] + 1 : steps.size();
+        const auto unit = [&](std::size_t at, std::size_t history) {
+            Unit made{std::span(steps).first(history), has_time ? steps[at].time_ms : 0, {steps[at].product}, {}};
             if (exclude_seen) {
                 made.excluded = distinct_products(made.history);
                 std::erase(made.excluded, steps[at].product);  // a repeat in the protocol's own data stays answerable
@@ -111,15 +117,15 @@ LeaveOneOut leave_one_out(std::span<const sequence::Sequence> sequences, std::si
         };
         // An occasion of its own for the held-out line: the trainer may shuffle lines within an occasion, and a line
         // that came before must not see it.
-        for (std::size_t i = 0; i < std::min(test, steps.size()); ++i)
-            append_step(data, steps[i], 2 * steps[i].occasion + (i >= validation ? 1 : 0), !is_target(steps[i]) ? Role::kNoTarget : i == validation ? Role::kValidationTarget : Role::kTrainTarget);
+        for (std::size_t i = 0; i < known; ++i) append_step(data, steps[i], 2 * steps[i].occasion, is_target(steps[i]) ? Role::kTrainTarget : Role::kNoTarget);
+        if (held_out) append_step(data, steps[validation], 2 * steps[validation].occasion + 1, Role::kValidationTarget);
         end_sequence(data, data.time_ms.back());
         const auto first = [&](std::size_t count) { return sequence::Sequence{sequence.customer, {steps.begin(), steps.begin() + static_cast<std::ptrdiff_t>(std::min(count, steps.size()))}}; };
-        result.training.fit.push_back(first(validation));
-        result.training.full.push_back(first(test));
+        result.training.fit.push_back(first(known));
+        result.training.full.push_back(first(held_out ? validation + 1 : steps.size()));
         if (held_out) {
-            result.training.validation.push_back(unit(validation));
-            result.test.push_back(unit(test));
+            result.training.validation.push_back(unit(validation, known));
+            result.test.push_back(unit(test, validation + 1));
         }
     }
     return result;
@@ -131,14 +137,9 @@ std::vector<Unit> next_order_units(std::span<const sequence::Sequence> sequences
     for (const auto& sequence : sequences) {
         const auto history = sequence::before(sequence.steps, cut_ms);
         if (history.empty() || !profile::is_customer(sequence.customer)) continue;
-        const std::span<const Step> steps = sequence.steps;
-        for (std::size_t i = history.size(); i < steps.size() && steps[i].time_ms < end_ms; ++i) {
-            if (!steps[i].purchase()) continue;
-            auto relevant = order_products(steps, i);
-            if (relevant.empty()) continue;
-            units.push_back({history, steps[i].time_ms, std::move(relevant), {}});
-            break;
-        }
+        const auto order = first_order(sequence.steps, history.size());
+        if (order.empty() || order.front().time_ms >= end_ms) continue;
+        if (auto relevant = distinct_products(order); !relevant.empty()) units.push_back({history, order.front().time_ms, std::move(relevant), {}});
     }
     return units;
 }

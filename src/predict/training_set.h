@@ -23,12 +23,13 @@ struct TrainingSplit {
 // An earlier cut for some customers, who are then watched from there on as if the model had never seen them.
 using CutOfCustomer = std::function<std::int64_t(const sequence::Sequence&)>;
 
-// Everything before `cut_ms`; purchases of the last `validation_days` before the cut validate, the rest trains.
+// Everything before `cut_ms`. Validation is the test in small: each customer's first order of the last `validation_days`,
+// asked of what was known before them; what happened up to there trains, the rest of those days is left out.
 TrainingSplit split_by_time(std::span<const sequence::Sequence> sequences, std::size_t products, std::int64_t cut_ms, double validation_days,
                             const CutOfCustomer& own_cut = {});
 
 // Leave one out: each customer's last purchased product is the test, the one before it validates, the rest trains.
-// Customers with fewer than three purchases only train.
+// Customers with fewer than three purchases only train. A history ends with the purchase before the one that is asked for.
 struct LeaveOneOut {
     TrainingSplit training;
     std::vector<Unit> test;

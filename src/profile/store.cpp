@@ -31,7 +31,7 @@ using rocksdb::Slice;
 enum Table : char { kLinks = 'l', kKnownIds = 'd', kMeta = 'm', kProfiles = 'p', kProducts = 'c', kTimelines = 't' };
 constexpr std::string_view kOffsetKey = "moffset", kLastTimeKey = "mlast_time", kVersionKey = "mversion";
 constexpr std::string_view kVersion = "1";
-constexpr int kJoinsLimit = 8;  // an id that was joined to an id that was joined ...: longer chains are cut with an error
+constexpr int kJoinsLimit = 8;  // an id that was joined to an id that was joined ...: a longer chain ends here, the same way each time
 
 std::string table_key(Table table, std::string_view rest) {
     std::string key(1, table);
@@ -336,7 +336,7 @@ Result<Store> Store::open(const fs::path& directory, const StoreOptions& options
     if (options.read_only) {
         std::error_code ignored;
         if (!fs::exists(directory / "state" / "CURRENT", ignored))
-            return Error{Code::kNotFound, fmt::format("{}: no shop here; `perennial import --shop {} FILE` makes one", directory.string(), directory.string())};
+            return Error{Code::kNotFound, fmt::format("{}: no state here; `perennial import --shop {} FILE` makes it, and rebuilds it where there is a journal", directory.string(), directory.string())};
         PERENNIAL_TRY(state->open_state());
         return Store(std::move(state));
     }
@@ -362,6 +362,9 @@ Store::~Store() = default;
 Result<Receipt> Store::append(std::vector<event::Event> events) {
     auto& state = *state_;
     if (!state.journal) return Error{Code::kBusy, "the shop was opened for reading only"};
+    // After a failed fold the journal is ahead: fold what it holds before asking whether an id is known, or a client that
+    // sends again would be taken twice.
+    PERENNIAL_TRY(state.catch_up());
     Receipt receipt;
     std::unordered_set<Hash128, Hash128Hasher> in_group;
     std::vector<event::Event> fresh;

@@ -42,7 +42,8 @@ public:
     ~Store();
 
     // Drops events whose message_id is known (also within `events`), appends the rest to the journal, folds them.
-    // Durable and visible to readers on return. Events must have passed event::validate. On an error nothing was taken.
+    // Durable and visible to readers on return. Events must have passed event::validate. After an error nothing was
+    // acknowledged: send the same events again, and what did reach the journal is known by then and not doubled.
     Result<Receipt> append(std::vector<event::Event> events);
 
     // The key that `key` leads to after sign-ins and aliases; itself when it was never joined.
