@@ -51,12 +51,15 @@ Result<predict::NextPurchaseResult> time_split(const Loaded& loaded, const predi
 
 Result<predict::NextPurchaseResult> leave_one_out(const Loaded& loaded, const predict::NetworkOptions& network) {
     const auto& data = loaded.data;
-    const auto split = predict::leave_one_out(data.sequences, data.products(), true, false);
+    // Purchases alone, as in the public protocols: a product that was looked at in the same visit would give itself away.
+    auto purchases = data.sequences;
+    for (auto& sequence : purchases) std::erase_if(sequence.steps, [](const sequence::Step& step) { return !step.purchase(); });
+    const auto split = predict::leave_one_out(purchases, data.products(), true, false);
     auto result = predict::evaluate_next_purchase(split.training, split.test, data.products(), true, data.last_time.ms, loaded.shop.evaluation() / "leave_one_out", network);
     if (!result) return result.error();
     result->protocol = "leave_one_out";
-    result->description = {"Each customer's last purchased product is hidden and predicted from all before it. Other customers' later purchases are known, so this flatters every method; the time split is the honest one.",
-                           "隐藏每位客户最后购买的商品，并用此前的全部行为预测。由于其他客户之后的购买可见，所有方法都会偏高；时间切分更接近真实。"};
+    result->description = {"Purchases only: each customer's last purchased product is hidden and predicted from the purchases before it, those of the same order included. Other customers' later purchases are known, so this flatters every method; the time split is the honest one.",
+                           "仅用购买记录：隐藏每位客户最后购买的商品，并用此前的购买（含同一订单）预测。由于其他客户之后的购买可见，所有方法都会偏高；时间切分更接近真实。"};
     return result;
 }
 
