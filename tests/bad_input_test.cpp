@@ -161,8 +161,8 @@ TEST_F(BadInput, an_unknown_customer_is_an_answer_for_recommend_and_an_error_for
 }
 
 TEST_F(BadInput, a_number_of_recommendations_out_of_range_is_refused_not_clamped) {
-    expect_failure(1, {"recommend", "--shop", shop(), "--customer", "12346", "-n", "0"}, {"1 to 100", "0"});
-    expect_failure(1, {"recommend", "--shop", shop(), "--customer", "12346", "-n", "101"}, {"1 to 100", "101"});
+    expect_failure(2, {"recommend", "--shop", shop(), "--customer", "12346", "-n", "0"}, {"1 to 100", "0"});
+    expect_failure(2, {"recommend", "--shop", shop(), "--customer", "12346", "-n", "101"}, {"1 to 100", "101"});
 }
 
 TEST_F(BadInput, settings_that_cannot_be_read_are_named_by_line_and_key) {
