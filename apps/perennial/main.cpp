@@ -1,6 +1,7 @@
 // The command line: one sub-command a function. Exit codes: 0 done, 1 failed, 2 wrong usage.
 #include <CLI/CLI.hpp>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -12,7 +13,9 @@
 namespace perennial::app {
 namespace {
 
-int answer(const Status& status) {
+int answer(Status status) {
+    // Results that did not reach their reader are a failure: a full disk behind a redirection, say.
+    if (status.ok() && (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)) status = io_error("write results to standard output", errno);
     if (status.ok()) return 0;
     std::fprintf(stderr, "perennial: %s\n", status.error().message.c_str());
     return 1;
@@ -151,7 +154,10 @@ int dispatch(int argc, char** argv) {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& problem) {
         if (problem.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(problem);  // --help, --version
-        std::fprintf(stderr, "perennial: %s (perennial --help shows the commands)\n", problem.what());
+        const auto named = [&](const CLI::App* command) { return argc > 1 && command->get_name() == argv[1]; };
+        const bool unknown = argc > 1 && argv[1][0] != '-' && app.get_subcommands(named).empty();
+        const std::string message = unknown ? "unknown command '" + std::string(argv[1]) + "'" : problem.what();
+        std::fprintf(stderr, "perennial: %s (perennial --help shows the commands)\n", message.c_str());
         return 2;
     }
     return answer(status);

@@ -190,7 +190,15 @@ Result<bool> Cursor::next(std::string_view& record) {
             return false;  // the tail of the last segment: being written, or torn
         }
         // The next segment is named after its first record. One that holds no record yet is this one itself.
-        if (reader_->offset() == reader_->base() || !fs::exists(following, error)) return false;
+        if (reader_->offset() == reader_->base()) return false;
+        if (!fs::exists(following, error)) {
+            auto bases = segments(directory_);
+            if (!bases) return bases.error();
+            if (!bases->empty() && bases->back() > reader_->offset())
+                return Error{Code::kCorrupt, fmt::format("journal {}: {} is missing, records from {} on; restore it from a backup", directory_.string(),
+                                                         following.filename().string(), reader_->offset().value)};
+            return false;
+        }
         if (fs::file_size(following, error) < kSegmentHeaderBytes) return false;
         auto reader = SegmentReader::open(following);
         if (!reader) return reader.error();

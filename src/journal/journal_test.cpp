@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <string>
 #include <vector>
@@ -93,6 +94,28 @@ TEST(Journal, a_flipped_bit_ends_the_last_segment_and_is_an_error_in_an_earlier_
     const auto damaged = cursor->next(record);
     ASSERT_FALSE(damaged.ok());
     EXPECT_EQ(damaged.error().code, Code::kCorrupt);
+}
+
+TEST(Journal, a_segment_missing_in_the_middle_is_an_error_not_an_end) {
+    TempDir dir;
+    {
+        auto journal = Journal::open(dir.path(), {.segment_bytes = 300});
+        for (int i = 0; i < 10; ++i) ASSERT_TRUE(journal->append(numbered(i * 5, 5)).ok());
+    }
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::directory_iterator(dir.path()))
+        if (entry.path().extension() == ".seg") files.push_back(entry.path());
+    std::ranges::sort(files);
+    ASSERT_GE(files.size(), 3u);
+    fs::remove(files[1]);
+    auto cursor = Cursor::open(dir.path());
+    std::string_view record;
+    Result<bool> more = true;
+    do more = cursor->next(record);
+    while (more.ok() && *more);
+    ASSERT_FALSE(more.ok());
+    EXPECT_EQ(more.error().code, Code::kCorrupt);
+    EXPECT_NE(more.error().message.find(files[1].filename().string()), std::string::npos);
 }
 
 TEST(Journal, a_segment_with_a_cut_header_from_a_crash_is_replaced) {

@@ -13,7 +13,7 @@ namespace perennial::predict {
 
 inline constexpr double kDurableDays = 180;       // a product nobody rebuys is not offered again for so long
 inline constexpr std::size_t kRepeatsMin = 5;     // repeat intervals from which a product counts as replenishable
-inline constexpr double kRepeatBuyersMin = 0.10;  // ... and share of its buyers who came back for it
+inline constexpr double kRepeatBuyersMin = 0.25;  // ... and share of its buyers who came back for it
 
 class Replenishment {
 public:

@@ -325,8 +325,12 @@ Status Store::State::catch_up() {
             progress.advance(events.size());
             events.clear();
         }
-        if (!*more) return Done{};
+        if (!*more) break;
     }
+    if (folded != journal->next_offset().value)
+        return Error{Code::kCorrupt, fmt::format("{}: the journal ends at event {} when read, want {}; restore its files from a backup", directory.string(),
+                                                 folded.load(), journal->next_offset().value)};
+    return Done{};
 }
 
 Result<Store> Store::open(const fs::path& directory, const StoreOptions& options) {

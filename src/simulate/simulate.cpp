@@ -48,8 +48,9 @@ private:
                                              ++number_, event, iso8601({time_ms}), product.id, properties)});
     }
 
-    void change_stock(double day, const Product& product, std::int64_t delta, std::string_view reason) {
-        if (delta != 0) say(ms_of(day), "stock_changed", product, fmt::format(R"("delta":{},"reason":"{}")", delta, reason));
+    // `level`: units on the shelf after the change, as a stock system reports them.
+    void change_stock(double day, const Product& product, std::int64_t delta, std::int64_t level, std::string_view reason) {
+        if (delta != 0) say(ms_of(day), "stock_changed", product, fmt::format(R"("stock":{},"delta":{},"reason":"{}")", level, delta, reason));
     }
 
     // Deliveries follow what will be sold until the next one, so that stock less sales never falls below zero.
@@ -63,8 +64,8 @@ private:
             std::int64_t needed = kSpareUnits;
             for (std::size_t i = sold; i < sales.size() && sales[i].time_ms < ms_of(next); ++i) needed += sales[i].units;
             const std::int64_t delta = std::max<std::int64_t>(0, needed - level);
-            change_stock(day, product, delta, "delivery");
             level += delta;
+            change_stock(day, product, delta, level, "delivery");
         };
         std::vector<std::pair<double, const Window*>> steps;  // a window's start empties the shelf, its end fills it
         for (double day = 0; day < options_.days; day += kDaysBetweenDeliveries) steps.emplace_back(day, nullptr);
@@ -77,7 +78,7 @@ private:
             const auto [day, window] = steps[i];
             sell_until(day);
             const double next = i + 1 < steps.size() ? steps[i + 1].first : options_.days;
-            if (window) change_stock(day, product, -std::exchange(level, 0), "stock_out");
+            if (window) change_stock(day, product, -std::exchange(level, 0), 0, "stock_out");
             else if (product.in_stock(static_cast<std::uint32_t>(day))) deliver(day, next);
         }
     }
