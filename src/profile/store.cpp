@@ -105,6 +105,7 @@ struct Store::State {
     std::optional<journal::Journal> journal;  // absent when read only
     std::unique_ptr<rocksdb::DB> db;
     std::unordered_map<std::string, catalog::Product, StringHash, std::equal_to<>> products;  // the writer's working copy
+    bool products_stale = true;  // the working copy must be read again: at the start, and after a fold that failed
     std::atomic<std::uint64_t> folded{0};
     std::atomic<std::int64_t> last_time_ms{0};
 
@@ -129,6 +130,7 @@ struct Store::State {
     }
 
     Status open_state();
+    Status load_products();
     Status catch_up();
     Status fold(std::span<const event::Event> events, journal::Offset next);
 };
@@ -297,9 +299,25 @@ Status Store::State::open_state() {
 }
 
 Status Store::State::fold(std::span<const event::Event> events, journal::Offset next) {
+    if (products_stale) PERENNIAL_TRY(load_products());
+    products_stale = true;  // until the batch is written, the working copy is ahead of the stored products
     Fold fold(*this);
     for (const auto& event : events) PERENNIAL_TRY(fold.apply(event));
-    return fold.write(next);
+    PERENNIAL_TRY(fold.write(next));
+    products_stale = false;
+    return Done{};
+}
+
+Status Store::State::load_products() {
+    products.clear();
+    PERENNIAL_TRY(for_each(kProducts, [&](std::string_view id, std::string_view bytes) -> Result<bool> {
+        auto product = catalog::decode_product(bytes);
+        if (!product) return product.error();
+        products.emplace(id, std::move(*product));
+        return true;
+    }));
+    products_stale = false;
+    return Done{};
 }
 
 Status Store::State::catch_up() {
@@ -348,12 +366,6 @@ Result<Store> Store::open(const fs::path& directory, const StoreOptions& options
     if (!journal) return journal.error();
     state->journal = std::move(*journal);
     PERENNIAL_TRY(state->open_state());
-    PERENNIAL_TRY(state->for_each(kProducts, [&](std::string_view id, std::string_view bytes) -> Result<bool> {
-        auto product = catalog::decode_product(bytes);
-        if (!product) return product.error();
-        state->products.emplace(id, std::move(*product));
-        return true;
-    }));
     PERENNIAL_TRY(state->catch_up());
     return Store(std::move(state));
 }
