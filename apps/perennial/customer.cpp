@@ -49,7 +49,7 @@ void print(const json::object& c) {
 Status customer(const CustomerCommand& options) {
     auto shop = open_shop(options.common.shop);
     if (!shop) return shop.error();
-    auto store = profile::Store::open(shop->directory, {.read_only = true});
+    auto store = open_for_reading(*shop);
     if (!store) return store.error();
     auto answers = Answers::open(*store, shop->directory, options.common.threads);
     if (!answers) return answers.error();

@@ -2,21 +2,19 @@
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
-#include <cmath>
 
 #include "base/file.h"
 #include "build_info.h"
 #include "commands.h"
 #include "measure/evaluation_json.h"
 #include "measure/report.h"
+#include "predict/protocols.h"
 #include "predict/shop_models.h"
 #include "profile/store.h"
 #include "shop.h"
 
 namespace perennial::app {
 namespace {
-
-constexpr double kTestDays = 60;
 
 struct Loaded {
     Shop shop;
@@ -27,40 +25,11 @@ struct Loaded {
 Result<Loaded> load(const fs::path& directory) {
     auto shop = open_shop(directory);
     if (!shop) return shop.error();
-    auto store = profile::Store::open(directory, {.read_only = true});
+    auto store = open_for_reading(*shop);
     if (!store) return store.error();
     auto data = predict::load_shop_data(*store);
     if (!data) return data.error();
     return Loaded{std::move(*shop), std::move(*store), std::move(*data)};
-}
-
-Result<predict::NextPurchaseResult> time_split(const Loaded& loaded, const predict::NetworkOptions& network) {
-    const auto& data = loaded.data;
-    const double test_days = std::min(kTestDays, std::floor(data.days() / 4));
-    const std::int64_t cut_ms = after_days(data.last_time, -test_days).ms;
-    const auto split = predict::split_by_time(data.sequences, data.products(), cut_ms, std::min(14.0, test_days / 3));
-    const auto test = predict::next_order_units(data.sequences, cut_ms, test_days + 1);
-    auto result = predict::evaluate_next_purchase(split, test, data.products(), true, cut_ms, loaded.shop.evaluation() / "time_split", network);
-    if (!result) return result.error();
-    result->protocol = "time_split";
-    result->cut_ms = cut_ms;
-    result->description = {fmt::format("Learns everything before {}. Predicts the products of each customer's next order in the {:.0f} days after it; the history ends at that day, the request comes when the customer does.", iso_date({cut_ms}), test_days),
-                           fmt::format("学习 {} 之前的全部数据，预测每位客户此后 {:.0f} 天内的下一张订单中的商品；历史截止于该日，请求时间为客户到来之时。", iso_date({cut_ms}), test_days)};
-    return result;
-}
-
-Result<predict::NextPurchaseResult> leave_one_out(const Loaded& loaded, const predict::NetworkOptions& network) {
-    const auto& data = loaded.data;
-    // Purchases alone, as in the public protocols: a product that was looked at in the same visit would give itself away.
-    auto purchases = data.sequences;
-    for (auto& sequence : purchases) std::erase_if(sequence.steps, [](const sequence::Step& step) { return !step.purchase(); });
-    const auto split = predict::leave_one_out(purchases, data.products(), true, false);
-    auto result = predict::evaluate_next_purchase(split.training, split.test, data.products(), true, data.last_time.ms, loaded.shop.evaluation() / "leave_one_out", network);
-    if (!result) return result.error();
-    result->protocol = "leave_one_out";
-    result->description = {"Purchases only: each customer's last purchased product is hidden and predicted from the purchases before it, those of the same order included. Other customers' later purchases are known, so this flatters every method; the time split is the honest one.",
-                           "仅用购买记录：隐藏每位客户最后购买的商品，并用此前的购买（含同一订单）预测。由于其他客户之后的购买可见，所有方法都会偏高；时间切分更接近真实。"};
-    return result;
 }
 
 Result<boost::json::object> build_report(const Loaded& loaded) {
@@ -110,10 +79,8 @@ Status evaluate(const EvaluateCommand& options) {
     network.threads = options.common.threads;
     network.seconds_limit = options.seconds_limit;
     boost::json::array protocols;
-    struct Protocol { decltype(&time_split) evaluate; const char* label; };
-    for (const auto& [protocol, label] : {Protocol{time_split, "for the time split"}, Protocol{leave_one_out, "for leave one out"}}) {
-        network.label = label;
-        auto result = protocol(*loaded, network);
+    for (const auto protocol : {predict::evaluate_time_split, predict::evaluate_leave_one_out}) {
+        auto result = protocol(loaded->data, loaded->shop.evaluation(), network);
         if (!result) return result.error();
         protocols.push_back(measure::to_json(*result));
         if (!options.common.json) fmt::print("{}\n", measure::to_text(*result));

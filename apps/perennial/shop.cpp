@@ -82,6 +82,8 @@ Result<Shop> open_or_make_shop(const fs::path& directory) {
     return open_shop(directory);
 }
 
+Result<profile::Store> open_for_reading(const Shop& shop) { return profile::Store::open(shop.directory, {.read_only = true}); }
+
 Result<boost::json::value> read_json(const fs::path& path) {
     auto text = read_file(path);
     if (!text) return text.error();

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "profile/store.h"
 
 namespace perennial::app {
 
@@ -33,6 +34,9 @@ struct Shop {
 Result<Shop> open_shop(const std::filesystem::path& directory);
 // As open_shop; makes the folder and a commented perennial.toml first when there is none.
 Result<Shop> open_or_make_shop(const std::filesystem::path& directory);
+
+// The shop's memory beside whoever writes it. Errors: kNotFound before the first import.
+Result<profile::Store> open_for_reading(const Shop& shop);
 
 Result<boost::json::value> read_json(const std::filesystem::path& path);
 Status write_json(const std::filesystem::path& path, const boost::json::value& value);

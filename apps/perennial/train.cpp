@@ -15,7 +15,7 @@ Status train(const TrainCommand& options) {
     auto shop = open_shop(options.common.shop);
     if (!shop) return shop.error();
     const double start = monotonic_seconds();
-    auto store = profile::Store::open(shop->directory, {.read_only = true});
+    auto store = open_for_reading(*shop);
     if (!store) return store.error();
     auto data = predict::load_shop_data(*store);
     if (!data) return data.error();

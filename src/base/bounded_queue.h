@@ -46,16 +46,6 @@ public:
         return item;
     }
 
-    // Everything there is, at once: what a group commit wants.
-    std::deque<T> pop_all() {
-        std::unique_lock lock(mutex_);
-        ready_.wait(lock, [&] { return closed_ || !items_.empty(); });
-        std::deque<T> taken;
-        taken.swap(items_);
-        room_.notify_all();
-        return taken;
-    }
-
     void close() {
         const std::lock_guard lock(mutex_);
         closed_ = true;

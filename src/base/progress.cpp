@@ -14,7 +14,6 @@ namespace {
 
 std::mutex draw_mutex;           // guards the terminal line and every bar's note_
 bool line_open = false;          // under draw_mutex: a bar stands on the current line
-std::atomic<bool> bars_enabled{true};
 
 bool on_terminal() {
     static const bool terminal = ::isatty(STDERR_FILENO) == 1;
@@ -42,8 +41,6 @@ Progress::Progress(std::string_view label, std::uint64_t total, std::string_view
 
 Progress::~Progress() { draw(true); }
 
-void Progress::set_enabled(bool enabled) noexcept { bars_enabled = enabled; }
-
 void Progress::advance(std::uint64_t count) {
     done_.fetch_add(count, std::memory_order_relaxed);
     const double now = monotonic_seconds();
@@ -65,7 +62,7 @@ void Progress::clear_line() {
 void Progress::draw(bool last) {
     const double elapsed = monotonic_seconds() - start_seconds_;
     const std::lock_guard lock(draw_mutex);
-    if (!bars_enabled || (last && !drawn_ && elapsed < 0.5)) return;
+    if (last && !drawn_ && elapsed < 0.5) return;
     const auto done = done_.load();
     const double rate = elapsed > 0 ? static_cast<double>(done) / elapsed : 0;
     double share = share_.load();

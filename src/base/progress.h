@@ -25,7 +25,6 @@ public:
     void set_share(double share) noexcept { share_.store(share); }
 
     static void clear_line();      // called by the log so that its lines do not run into the bar
-    static void set_enabled(bool enabled) noexcept;
 
 private:
     void draw(bool last);

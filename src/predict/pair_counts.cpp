@@ -128,14 +128,6 @@ std::int32_t PairCounts::strongest_reason(std::span<const Step> history, std::in
     return reason;
 }
 
-std::vector<std::pair<std::int32_t, float>> PairCounts::neighbours(std::int32_t product, std::size_t limit) const {
-    std::vector<std::pair<std::int32_t, float>> found;
-    for (const auto& entry : row(product)) found.emplace_back(entry.product, (entry.forward + entry.backward) * to_weight_[static_cast<std::size_t>(entry.product)]);
-    std::ranges::stable_sort(found, std::ranges::greater{}, &std::pair<std::int32_t, float>::second);
-    if (found.size() > limit) found.resize(limit);
-    return found;
-}
-
 PairCounts tune_pair_counts(std::span<const sequence::Sequence> sequences, std::span<const Unit> units, std::size_t products,
                             std::size_t units_limit, std::uint64_t seed, unsigned threads) {
     std::vector<std::uint32_t> order(units.size());

@@ -37,9 +37,6 @@ public:
     // The same counts with other exponents: everything but decay and window may change.
     PairCounts with(const PairOptions& options) const;
 
-    // Bought with or after `product`, as (product, count), strongest first.
-    std::vector<std::pair<std::int32_t, float>> neighbours(std::int32_t product, std::size_t limit) const;
-
 private:
     struct Entry { std::int32_t product; float forward, backward; };
     void prepare();

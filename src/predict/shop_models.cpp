@@ -6,14 +6,13 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "predict/protocols.h"
 
 namespace perennial::predict {
 namespace {
 
 namespace fs = std::filesystem;
 namespace json = boost::json;
-
-constexpr double kValidationDays = 14;
 
 json::object to_json(const NextPurchaseSettings& s) {
     return {{"format", "perennial.next-purchase"}, {"version", 1}, {"popularity_half_life_days", s.popularity_half_life_days},
