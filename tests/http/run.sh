@@ -4,7 +4,8 @@
 set -euo pipefail
 program=$1
 cd "$(dirname "$0")"
-[ -d node_modules ] || npm ci --no-audit --no-fund || exit 77
+# Not `npm ci`: it refuses a lock file without download addresses where a package is optional on other platforms.
+[ -d node_modules ] || npm install --no-save --omit=optional --no-audit --no-fund || exit 77
 shop=$(mktemp -d)
 server=
 trap 'if [ -n "$server" ]; then kill "$server" 2>/dev/null; wait "$server" || true; fi; rm -rf "$shop"' EXIT
