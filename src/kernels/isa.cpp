@@ -11,10 +11,12 @@ namespace perennial::kernels {
 namespace {
 
 constexpr Table kScalarTable{scalar::linear,    scalar::linear_rows, scalar::rms_norm,   scalar::swiglu,
-                             scalar::gated_add, scalar::softmax,     scalar::attend_row, scalar::attend_row_backward};
+                             scalar::gated_add, scalar::softmax,     scalar::attend_row, scalar::attend_row_backward,
+                             scalar::above,     scalar::int8_bounds};
 #if PERENNIAL_KERNELS_AVX2
 constexpr Table kAvx2Table{avx2::linear,    avx2::linear_rows, avx2::rms_norm,   avx2::swiglu,
-                           avx2::gated_add, avx2::softmax,     avx2::attend_row, avx2::attend_row_backward};
+                           avx2::gated_add, avx2::softmax,     avx2::attend_row, avx2::attend_row_backward,
+                           avx2::above,     avx2::int8_bounds};
 #endif
 
 Isa choose() noexcept {

@@ -1,6 +1,6 @@
 // Which instruction set the kernels use, and the table of function pointers they are called through.
 // The table is filled once from the CPU; PERENNIAL_ISA=scalar|avx2 forces a row, so that one test suite covers both.
-// Threads: any. The public functions (linear.h, norm_gate.h, attention.h) check their spans, then call through here.
+// Threads: any. The public functions (linear.h, norm_gate.h, attention.h, top_n.h, int8.h) check their spans, then call through here.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +23,22 @@ struct AttendRow {
     std::size_t stride, count, heads, head_width;
 };
 
+// Sixteen rows of an Int8Table (int8.h): four of their columns, and what bounds their scores.
+struct alignas(64) Int8Quad { std::uint8_t weight[16][4]; };
+struct alignas(64) Int8Rows { float scale[16], bias[16], norm[16], error[16]; };
+// A query over such rows, and room for the rows that pass. With dot the integer sum less 128 times the sum of x,
+//   |score - (scale * row scale * dot + row bias)| <= by_norm * row norm + by_error * row error + more.
+struct Int8Query {
+    const std::int8_t* x;                   // [4 quads], -64..64: a pair of products with bytes stays below 2^15
+    std::int32_t start;                     // -128 * sum of x
+    float scale, by_norm, by_error, more;
+    float threshold;                        // a row passes when its upper bound reaches this
+    std::int32_t* rows;                     // [16 blocks] of what passes: its place from the first block on,
+    float* upper;                           // [16 blocks] the most and
+    float* lower;                           // [16 blocks] the least that it can score
+    std::size_t hits;                       // result
+};
+
 struct Table {
     void (*linear)(const float* x, const float* weight, const float* bias, float* y, std::size_t rows, std::size_t in,
                    std::size_t out) noexcept;
@@ -36,6 +52,11 @@ struct Table {
     // `row.weights` holds the weights of the forward pass. Adds to d_query, d_keys and d_values; sets d_bias [heads, n].
     void (*attend_row_backward)(const AttendRow& row, const float* d_out, float* d_query, float* d_keys, float* d_values,
                                 float* d_bias) noexcept;
+    // Writes the places of scores above `threshold`, ascending, to hits [count]; returns how many. NaN is never above.
+    std::size_t (*above)(const float* scores, std::size_t count, float threshold, std::int32_t* hits) noexcept;
+    // weights [blocks, quads], rows [blocks].
+    void (*int8_bounds)(const Int8Quad* weights, const Int8Rows* rows, std::size_t blocks, std::size_t quads, Int8Query* queries,
+                        std::size_t count) noexcept;
 };
 
 const Table& table() noexcept;         // the one in use

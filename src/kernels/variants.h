@@ -15,12 +15,21 @@
     void softmax(const float* x, float* out, std::size_t rows, std::size_t width) noexcept;                                      \
     void attend_row(const AttendRow& row, float* out) noexcept;                                                                  \
     void attend_row_backward(const AttendRow& row, const float* d_out, float* d_query, float* d_keys, float* d_values,           \
-                             float* d_bias) noexcept;
+                             float* d_bias) noexcept;                                                                            \
+    std::size_t above(const float* scores, std::size_t count, float threshold, std::int32_t* hits) noexcept;                     \
+    void int8_bounds(const Int8Quad* weights, const Int8Rows* rows, std::size_t blocks, std::size_t quads, Int8Query* queries,   \
+                     std::size_t count) noexcept;
 
 namespace perennial::kernels::scalar {
 PERENNIAL_KERNEL_VARIANTS
 }
 namespace perennial::kernels::avx2 {
 PERENNIAL_KERNEL_VARIANTS
+}
+namespace perennial::kernels::vnni {  // AVX-512 with its 8-bit dot products
+bool supported() noexcept;
+bool wanted() noexcept;  // supported, and no other row is forced
+void int8_bounds(const Int8Quad* weights, const Int8Rows* rows, std::size_t blocks, std::size_t quads, Int8Query* queries,
+                 std::size_t count) noexcept;
 }
 #undef PERENNIAL_KERNEL_VARIANTS
