@@ -2,6 +2,9 @@
 #include "kernels/avx2_math.h"
 #include "kernels/variants.h"
 
+// At -O2 GCC keeps an array of vectors in memory unless every loop over it is unrolled.
+#define PERENNIAL_UNROLL _Pragma("GCC unroll 8")
+
 namespace perennial::kernels::avx2 {
 namespace {
 
@@ -11,26 +14,34 @@ constexpr std::size_t kRowsPerTile = 2, kOutsPerTile = 4;
 template <std::size_t Rows>
 inline void tile(const float* x, const float* w, const float* bias, float* y, std::size_t in, std::size_t out) noexcept {
     __m256 sum[Rows][kOutsPerTile];
+    PERENNIAL_UNROLL
     for (std::size_t r = 0; r < Rows; ++r)
+        PERENNIAL_UNROLL
         for (std::size_t o = 0; o < kOutsPerTile; ++o) sum[r][o] = _mm256_setzero_ps();
     std::size_t i = 0;
     for (; i + 8 <= in; i += 8) {
         __m256 weights[kOutsPerTile];
+        PERENNIAL_UNROLL
         for (std::size_t o = 0; o < kOutsPerTile; ++o) weights[o] = _mm256_loadu_ps(w + o * in + i);
+        PERENNIAL_UNROLL
         for (std::size_t r = 0; r < Rows; ++r) {
             const __m256 value = _mm256_loadu_ps(x + r * in + i);
+            PERENNIAL_UNROLL
             for (std::size_t o = 0; o < kOutsPerTile; ++o) sum[r][o] = _mm256_fmadd_ps(value, weights[o], sum[r][o]);
         }
     }
     if (i < in) {
         const __m256i mask = lanes(in - i);
+        PERENNIAL_UNROLL
         for (std::size_t r = 0; r < Rows; ++r) {
             const __m256 value = _mm256_maskload_ps(x + r * in + i, mask);
+            PERENNIAL_UNROLL
             for (std::size_t o = 0; o < kOutsPerTile; ++o)
                 sum[r][o] = _mm256_fmadd_ps(value, _mm256_maskload_ps(w + o * in + i, mask), sum[r][o]);
         }
     }
     const __m128 add = bias != nullptr ? _mm_loadu_ps(bias) : _mm_setzero_ps();
+    PERENNIAL_UNROLL
     for (std::size_t r = 0; r < Rows; ++r)
         _mm_storeu_ps(y + r * out, _mm_add_ps(sum8x4(sum[r][0], sum[r][1], sum[r][2], sum[r][3]), add));
 }
