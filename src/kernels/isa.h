@@ -1,6 +1,7 @@
 // Which instruction set the kernels use, and the table of function pointers they are called through.
-// The table is filled once from the CPU; PERENNIAL_ISA=scalar|avx2 forces a row, so that one test suite covers both.
-// Threads: any. The public functions (linear.h, norm_gate.h, attention.h, top_n.h, int8.h) check their spans, then call through here.
+// The table is filled once from the CPU; PERENNIAL_ISA=scalar|avx2|avx512 forces a row, so that one test suite covers all.
+// Threads: any. The public functions (linear.h, norm_gate.h, attention.h, top_n.h, int8.h, softmax_loss.h) check their spans, then
+// call through here.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +9,8 @@
 
 namespace perennial::kernels {
 
-enum class Isa { kScalar, kAvx2 };
+enum class Isa { kScalar, kAvx2, kAvx512 };  // in rising order
+inline constexpr Isa kEveryIsa[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512};
 
 const char* name(Isa isa) noexcept;
 bool supported(Isa isa) noexcept;  // built in, and this CPU has it
@@ -39,6 +41,40 @@ struct Int8Query {
     std::size_t hits;                       // result
 };
 
+// softmax_loss.h works on strips of this many rows: their d_h and transposed h stay in the first-level cache, and a whole
+// number of vectors of every instruction set.
+inline constexpr std::size_t kLossRows = 32;
+inline constexpr std::size_t kLossWidthUnit = 16;  // every width here is a multiple of this
+// Classes whose logits are made, raised and used before the next: 18 KiB of them for one strip. Whole groups of each variant.
+inline constexpr std::size_t kLossChunk = 144;
+
+// One strip of softmax_loss.h against all classes. Writes `loss` [rows] and, unless d_h is null, d_h and what LossTable needs.
+struct LossStrip {
+    const float* h;               // [rows, width]
+    const float* table;           // [classes, width]
+    const float* bias;            // [classes]
+    const std::int32_t* targets;  // [rows]
+    std::size_t rows, width, classes;  // rows <= kLossRows
+    double scale;
+    float* h_columns;  // [width, kLossRows], scratch: h transposed
+    float* p;          // [classes, kLossRows]; scratch without gradients; columns from `rows` on are idle
+    float* weights;    // [kLossRows]: weights[r] p[c, r] is the gradient by logit (r, c); 0 from `rows` on
+    float* weighted_h; // [kLossRows, width]: weights[r] h[r]; 0 from `rows` on
+    float* d_h;        // [rows, width]
+    double* loss;      // [rows]
+};
+
+// The gradient of classes first .. first + count - 1 from `strips` strips one after another; `add` to what is there or overwrite.
+struct LossTable {
+    const float* p;           // [strips, classes, kLossRows]
+    const float* weights;     // [strips, kLossRows]
+    const float* weighted_h;  // [strips, kLossRows, width]
+    std::size_t strips, classes, width, first, count;
+    bool add;
+    float* d_table;  // [classes, width]
+    float* d_bias;   // [classes]
+};
+
 struct Table {
     void (*linear)(const float* x, const float* weight, const float* bias, float* y, std::size_t rows, std::size_t in,
                    std::size_t out) noexcept;
@@ -57,9 +93,12 @@ struct Table {
     // weights [blocks, quads], rows [blocks].
     void (*int8_bounds)(const Int8Quad* weights, const Int8Rows* rows, std::size_t blocks, std::size_t quads, Int8Query* queries,
                         std::size_t count) noexcept;
+    void (*loss_strip)(const LossStrip& strip) noexcept;
+    void (*loss_table)(const LossTable& part) noexcept;
 };
 
-const Table& table() noexcept;         // the one in use
+Isa chosen() noexcept;                 // the one in use
+const Table& table() noexcept;         // its table
 const Table& table(Isa isa) noexcept;  // a given one, for tests and benchmarks; `isa` must be supported
 
 }  // namespace perennial::kernels

@@ -1,4 +1,4 @@
-// The variants behind the table of isa.h. Private to this folder. No std:: template may be used in the avx2 files: the
+// The variants behind the table of isa.h. Private to this folder. No std:: template may be used in the avx files: the
 // linker could keep that copy, and the program would die on an older CPU.
 #pragma once
 
@@ -18,7 +18,9 @@
                              float* d_bias) noexcept;                                                                            \
     std::size_t above(const float* scores, std::size_t count, float threshold, std::int32_t* hits) noexcept;                     \
     void int8_bounds(const Int8Quad* weights, const Int8Rows* rows, std::size_t blocks, std::size_t quads, Int8Query* queries,   \
-                     std::size_t count) noexcept;
+                     std::size_t count) noexcept;                                                                                \
+    void loss_strip(const LossStrip& strip) noexcept;                                                                            \
+    void loss_table(const LossTable& part) noexcept;
 
 namespace perennial::kernels::scalar {
 PERENNIAL_KERNEL_VARIANTS
@@ -31,5 +33,8 @@ bool supported() noexcept;
 bool wanted() noexcept;  // supported, and no other row is forced
 void int8_bounds(const Int8Quad* weights, const Int8Rows* rows, std::size_t blocks, std::size_t quads, Int8Query* queries,
                  std::size_t count) noexcept;
+}
+namespace perennial::kernels::avx512 {
+PERENNIAL_KERNEL_VARIANTS  // those that are no faster than avx2 are declared and never defined
 }
 #undef PERENNIAL_KERNEL_VARIANTS
