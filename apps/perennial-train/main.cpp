@@ -69,6 +69,10 @@ int main(int argc, char** argv) {
     app.add_option("--gradient-norm-limit", options.gradient_norm_limit, "longer gradients are scaled down");
     app.add_option("--warmup-steps", options.warmup_steps, "steps until the full learning rate");
     app.add_option("--batch-positions", options.batch_positions, "events a step");
+    app.add_option("--later-decay", options.later_decay, "weight of targets after the next one, per step; 0: the next one alone");
+    app.add_option("--reversed-share", options.reversed_share, "share of windows read from the end");
+    app.add_option("--masked-share", options.masked_share, "share of input products hidden");
+    app.add_option("--average-decay", options.average_decay, "decay of the running mean of weights that is kept; 0: none");
     app.add_option("--hazard-weight", options.hazard_weight, "weight of the time-to-purchase loss");
     app.add_option("--epochs-limit", options.epochs_limit, "passes over the data at most");
     app.add_option("--patience", options.patience, "epochs without a better validation NDCG@10 before stopping");

@@ -43,8 +43,8 @@ void append_input(const TrainingData& data, std::size_t sequence, std::int64_t p
 
 }  // namespace
 
-Curriculum::Curriculum(const TrainingData& data, std::int64_t history_limit, std::vector<float> hazard_edges)
-    : data_(data), window_length_(2 * history_limit), hazard_edges_(std::move(hazard_edges)) {
+Curriculum::Curriculum(const TrainingData& data, std::int64_t history_limit, std::vector<float> hazard_edges, const Views& views)
+    : data_(data), window_length_(2 * history_limit), hazard_edges_(std::move(hazard_edges)), views_(views) {
     const bool timed = !hazard_edges_.empty();
     if (timed) next_purchase_ms_.assign(data.events(), kNever);
     for (std::size_t s = 0; s < data.sequences(); ++s) {
@@ -55,6 +55,7 @@ Curriculum::Curriculum(const TrainingData& data, std::int64_t history_limit, std
                 ++train_targets_;
                 useful = occasion_end(data, i, end);
             }
+        targets_end_.push_back(useful);
         useful_end_.push_back(timed ? end : useful);
         if (!timed) continue;
         std::int64_t next = kNever, later = kNever;  // next purchase of a later occasion; that of this occasion or later
@@ -84,7 +85,6 @@ Batch Curriculum::pack(std::span<const Window> windows, Rng& rng) const {
     Batch batch;
     std::vector<std::int64_t> order;
     for (const auto& window : windows) {
-        const auto sequence_begin = data_.offsets[window.sequence], sequence_end = data_.offsets[window.sequence + 1];
         order.resize(index(window.end - window.begin));
         std::iota(order.begin(), order.end(), window.begin);
         for (auto i = window.begin; i < window.end;) {
@@ -94,24 +94,76 @@ Batch Curriculum::pack(std::span<const Window> windows, Rng& rng) const {
             i = end;
         }
         const auto first_row = batch.positions();
-        // Without time targets the last position of a window teaches nothing unless the sequence goes on behind it.
-        for (auto i = window.begin; i < window.end; ++i) {
-            const auto event = order[index(i - window.begin)];
-            const auto row = first_row + (i - window.begin);
-            if (data_.role[index(event)] == model::kTrainTarget && (i > window.begin || i == sequence_begin)) {
-                const bool unknown = data_.has_time && rng.chance(kUnknownRequestShare);
-                const auto gap = gap_row(data_, window.sequence, i);
-                batch.target_row.push_back(i == sequence_begin ? -1 : row - 1);
-                batch.target_gap.push_back(static_cast<std::int64_t>(unknown && gap != model::kSameOccasionGap ? model::kUnknownGap : gap));
-                batch.target_product.push_back(data_.product[index(event)]);
-            }
-            if (hazard_edges_.empty() && i + 1 == window.end) break;
-            append_input(data_, window.sequence, i, event, batch);
-            if (!hazard_edges_.empty() && occasion_end(data_, i, sequence_end) == i + 1) add_time_target(i, row, window.sequence, batch);
-        }
+        if (views_.reversed > 0 && rng.chance(views_.reversed)) pack_reversed(window, order, batch);
+        else pack_forward(window, order, rng, batch);
+        if (views_.masked > 0)
+            for (auto row = first_row; row < batch.positions(); ++row)
+                if (rng.chance(views_.masked)) batch.product[index(row)] = -1;
         if (batch.positions() > first_row) batch.offsets.push_back(batch.positions());
     }
     return batch;
+}
+
+void Curriculum::pack_forward(const Window& window, std::span<const std::int64_t> order, Rng& rng, Batch& batch) const {
+    const auto sequence_begin = data_.offsets[window.sequence], sequence_end = data_.offsets[window.sequence + 1];
+    const auto first_row = batch.positions();
+    for (auto i = window.begin; i < window.end; ++i) {
+        const auto event = order[index(i - window.begin)];
+        const auto row = first_row + (i - window.begin);
+        if (data_.role[index(event)] == model::kTrainTarget && (i > window.begin || i == sequence_begin)) {
+            const bool unknown = data_.has_time && rng.chance(kUnknownRequestShare);
+            const auto gap = gap_row(data_, window.sequence, i);
+            batch.target_row.push_back(i == sequence_begin ? -1 : row - 1);
+            batch.target_gap.push_back(static_cast<std::int64_t>(unknown && gap != model::kSameOccasionGap ? model::kUnknownGap : gap));
+            batch.target_product.push_back(data_.product[index(event)]);
+            if (i > sequence_begin) add_later_targets(order.subspan(index(i - window.begin + 1)), batch);
+        }
+        // Without time targets the last position of a window teaches nothing unless the sequence goes on behind it.
+        if (hazard_edges_.empty() && i + 1 == window.end) break;
+        append_input(data_, window.sequence, i, event, batch);
+        if (!hazard_edges_.empty() && occasion_end(data_, i, sequence_end) == i + 1) add_time_target(i, row, window.sequence, batch);
+    }
+}
+
+// From the end to the beginning, as if time ran back: what was bought before says as much of two products as what was
+// bought after. Stamps are negated, so that differences stay positive.
+void Curriculum::pack_reversed(const Window& window, std::span<const std::int64_t> order, Batch& batch) const {
+    const auto end = std::min(window.end, targets_end_[window.sequence]);  // what validates is not seen
+    std::vector<std::int64_t> back(order.begin(), order.begin() + std::max<std::int64_t>(end - window.begin, 0));
+    std::ranges::reverse(back);
+    for (std::size_t k = 0; k < back.size(); ++k) {
+        const auto event = index(back[k]), before = k > 0 ? index(back[k - 1]) : event;
+        const bool same = k > 0 && data_.occasion[event] == data_.occasion[before];
+        const auto gap = k == 0 ? model::kUnknownGap : same ? model::kSameOccasionGap : data_.has_time ? model::timed_gap(data_.time_ms[before] - data_.time_ms[event]) : model::kUnknownGap;
+        if (k > 0 && data_.role[event] == model::kTrainTarget) {
+            batch.target_row.push_back(batch.positions() - 1);
+            batch.target_gap.push_back(static_cast<std::int64_t>(gap));
+            batch.target_product.push_back(data_.product[event]);
+            add_later_targets(std::span(back).subspan(k + 1), batch);
+        }
+        if (k + 1 == back.size()) break;
+        batch.backwards.push_back(batch.positions());
+        batch.product.push_back(data_.product[event]);
+        batch.kind.push_back(data_.kind[event]);
+        batch.quantity.push_back(data_.quantity[event]);
+        batch.gap.push_back(static_cast<std::int64_t>(gap));
+        batch.stamps.push_back(-data_.time_ms[event]);
+    }
+}
+
+void Curriculum::add_later_targets(std::span<const std::int64_t> following, Batch& batch) const {
+    if (views_.later <= 0) return;
+    const auto first = batch.later.size();
+    const auto row = static_cast<std::int32_t>(batch.target_product.size()) - 1;
+    double weight = 1, total = 1;
+    for (std::size_t k = 0; k < following.size() && batch.later.size() - first < kLaterLimit; ++k) {
+        const auto event = index(following[k]);
+        if (data_.role[event] != model::kTrainTarget) continue;
+        weight *= views_.later;
+        total += weight;
+        batch.later.push_back({row, data_.product[event], static_cast<float>(weight)});
+    }
+    for (auto k = first; k < batch.later.size(); ++k) batch.later[k].weight /= static_cast<float>(total);
 }
 
 void Curriculum::add_time_target(std::int64_t position, std::int64_t row, std::size_t sequence, Batch& batch) const {

@@ -91,58 +91,6 @@ struct RmsNorm : Function<RmsNorm> {
     }
 };
 
-// A chunk's logits stay in the cache between its three matrix products: 4 MiB of floats.
-constexpr std::int64_t kChunkFloats = 1 << 20;
-
-struct SoftmaxLoss : Function<SoftmaxLoss> {
-    static at::Tensor forward(AutogradContext* ctx, const at::Tensor& h, const at::Tensor& table, const at::Tensor& bias,
-                              const std::vector<std::int64_t>* targets, double scale) {
-        const auto rows = h.size(0), products = table.size(0);
-        const auto chunk = std::max<std::int64_t>(1, std::min(rows, kChunkFloats / std::max<std::int64_t>(products, 1)));
-        auto d_h = at::empty_like(h), d_table = at::zeros_like(table), d_bias = at::zeros_like(bias);
-        const auto transposed = table.t();
-        double loss = 0;
-        auto buffer = at::empty({chunk, products}, h.options());
-        for (std::int64_t begin = 0; begin < rows; begin += chunk) {
-            const auto count = std::min(chunk, rows - begin);
-            auto p = buffer.narrow(0, 0, count);
-            const auto part = h.narrow(0, begin, count);
-            at::addmm_out(p, bias, part, transposed);
-            // In double, and only for the true product: its logit is overwritten by the softmax.
-            float* row = p.data_ptr<float>();
-            for (std::int64_t r = 0; r < count; ++r, row += products) {
-                const auto target = (*targets)[static_cast<std::size_t>(begin + r)];
-                const std::span<float> logits(row, static_cast<std::size_t>(products));
-                const float before = row[target];
-                kernels::softmax(logits, logits, logits.size());
-                // Where the probability underflows its logarithm is taken from the best logit, whose probability does not.
-                loss -= row[target] > 0 ? std::log(double{row[target]}) : underflown(part[r], table, bias, before, logits);
-                row[target] -= 1.0f;
-            }
-            auto d_part = d_h.narrow(0, begin, count);
-            at::mm_out(d_part, p, table);
-            d_table.addmm_(p.t(), part);
-            d_bias.add_(p.sum(0));
-        }
-        for (auto* gradient : {&d_h, &d_table, &d_bias}) gradient->mul_(scale);
-        ctx->save_for_backward({d_h, d_table, d_bias});
-        return at::full({}, loss * scale, h.options());
-    }
-
-    static double underflown(const at::Tensor& h, const at::Tensor& table, const at::Tensor& bias, float target_logit,
-                             std::span<const float> probabilities) {
-        const auto best = std::max_element(probabilities.begin(), probabilities.end()) - probabilities.begin();
-        const double best_logit = (table[best].dot(h) + bias[best]).item<float>();
-        return double{target_logit} - best_logit + std::log(double{probabilities[static_cast<std::size_t>(best)]});
-    }
-
-    static variable_list backward(AutogradContext* ctx, variable_list d_loss) {
-        const auto saved = ctx->get_saved_variables();
-        if (d_loss[0].item<float>() == 1.0f) return {saved[0], saved[1], saved[2], {}, {}};
-        return {saved[0] * d_loss[0], saved[1] * d_loss[0], saved[2] * d_loss[0], {}, {}};
-    }
-};
-
 }  // namespace
 
 at::Tensor packed_attention(const at::Tensor& qkv, const at::Tensor& lag_bias, const at::Tensor& stamp_bias, const Batch& batch,
@@ -151,11 +99,6 @@ at::Tensor packed_attention(const at::Tensor& qkv, const at::Tensor& lag_bias, c
 }
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain) { return RmsNorm::apply(x, gain); }
-
-at::Tensor softmax_loss(const at::Tensor& h, const at::Tensor& table, const at::Tensor& bias, const std::vector<std::int64_t>& targets,
-                        double scale) {
-    return SoftmaxLoss::apply(h, table, bias, &targets, scale);
-}
 
 at::Tensor hazard_loss(const at::Tensor& logits, const std::vector<float>& exposure, const std::vector<float>& event) {
     auto exposed = at::empty(logits.sizes(), logits.options().requires_grad(false)), happened = at::empty_like(exposed);

@@ -24,11 +24,6 @@ at::Tensor packed_attention(const at::Tensor& qkv, const at::Tensor& lag_bias, c
 // kernels::rms_norm with its gradient.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain);
 
-// scale * sum over rows of -log softmax(h E^T + b)[target]. h [R, D], table [P, D], bias [P], targets [R] below P.
-// Works in chunks of rows and computes the gradients on the way, so nothing of size R x P is kept.
-at::Tensor softmax_loss(const at::Tensor& h, const at::Tensor& table, const at::Tensor& bias, const std::vector<std::int64_t>& targets,
-                        double scale);
-
 // Sum over rows of the censored hazard's -log likelihood: sum_k exposure softplus(z) + event softplus(-z). All [T, K].
 at::Tensor hazard_loss(const at::Tensor& logits, const std::vector<float>& exposure, const std::vector<float>& event);
 

@@ -72,6 +72,7 @@ TorchNetwork::TorchNetwork(const model::Config& config, Rng rng)
     assert(all.back().name == "hazard.edges_days");
     all.pop_back();
     for (std::size_t i = 0; i < all.size(); ++i) parameters_.push_back(first_values(all[i], rng.fork(i)));
+    direction_ = at::zeros({1, config.width}, at::kFloat).set_requires_grad(true);
 }
 
 const at::Tensor& TorchNetwork::get(std::size_t block, std::size_t part) const { return parameters_[kTables + block * kParts + part]; }
@@ -83,6 +84,7 @@ std::vector<Parameter> TorchNetwork::trainable() const {
     std::vector<Parameter> out;
     for (std::size_t i = 0; i < parameters_.size(); ++i)
         out.push_back({{parameters_[i].data_ptr<float>(), static_cast<std::size_t>(parameters_[i].numel())}, decays(all[i].name)});
+    out.push_back({{direction_.data_ptr<float>(), static_cast<std::size_t>(direction_.numel())}, false});
     return out;
 }
 
@@ -93,8 +95,13 @@ std::int64_t TorchNetwork::parameter_count() const {
 }
 
 at::Tensor TorchNetwork::hidden(const Batch& batch, double dropout_share, Rng& rng) const {
-    auto x = product_inputs(parameters_[kProduct], batch.product) + at::embedding(parameters_[kKind], rows_of(batch.kind)) +
+    return hidden(product_inputs(parameters_[kProduct], batch.product), batch, dropout_share, rng);
+}
+
+at::Tensor TorchNetwork::hidden(const at::Tensor& products, const Batch& batch, double dropout_share, Rng& rng) const {
+    auto x = products + at::embedding(parameters_[kKind], rows_of(batch.kind)) +
              at::embedding(parameters_[kQuantity], rows_of(batch.quantity)) + at::embedding(parameters_[kGap], rows_of(batch.gap));
+    if (!batch.backwards.empty()) x = x.index_add(0, rows_of(batch.backwards), direction_.expand({static_cast<std::int64_t>(batch.backwards.size()), -1}));
     x = dropout(x, dropout_share, rng);
     for (std::size_t b = 0; b < static_cast<std::size_t>(config_.blocks); ++b) {
         auto norm = rms_norm(x, get(b, kAttentionNorm));
@@ -125,29 +132,26 @@ at::Tensor TorchNetwork::hazard_logits(const at::Tensor& hidden, const std::vect
     return at::linear(hidden.index_select(0, rows_of(rows)), parameters_[head + kHazard], parameters_[head + kHazardBias]);
 }
 
-TorchNetwork::Losses TorchNetwork::differentiate(const Batch& batch, double product_scale, double time_scale, double dropout_share,
-                                                 Rng& rng, std::vector<at::Tensor>& gradients) const {
-    Losses losses;
-    const auto h = hidden(batch, dropout_share, rng);
-    auto total = at::zeros({}, at::kFloat);
-    if (!batch.target_row.empty()) {
-        const auto loss = softmax_loss(requested(h, batch.target_row, batch.target_gap), product_table(), product_bias(), batch.target_product, product_scale);
-        losses.product = loss.item<float>() / product_scale;
-        total = loss;
-    }
-    if (!batch.time_row.empty() && time_scale > 0) {
-        const auto loss = hazard_loss(hazard_logits(h, batch.time_row), batch.exposure, batch.event);
-        losses.time = loss.item<float>();
-        total = total + loss * time_scale;
-    }
-    if (!total.requires_grad()) {
-        gradients.assign(parameters_.size(), at::Tensor());
-        return losses;
-    }
-    gradients = torch::autograd::grad({total}, parameters_, {}, c10::nullopt, false, true);
+TorchNetwork::Pass TorchNetwork::forward(const Batch& batch, double dropout_share, Rng& rng) const {
+    Pass pass;
+    pass.inputs = product_inputs(parameters_[kProduct].detach(), batch.product).set_requires_grad(true);
+    const auto h = hidden(pass.inputs, batch, dropout_share, rng);
+    if (!batch.target_row.empty()) pass.queries = requested(h, batch.target_row, batch.target_gap).contiguous();
+    if (!batch.time_row.empty()) pass.time = hazard_loss(hazard_logits(h, batch.time_row), batch.exposure, batch.event);
+    return pass;
+}
+
+std::vector<at::Tensor> TorchNetwork::backward(const Pass& pass, const at::Tensor& d_queries, double time_scale) const {
+    std::vector<at::Tensor> of{pass.inputs}, outputs, scales;
+    of.insert(of.end(), parameters_.begin() + kKind, parameters_.end());
+    of.push_back(direction_);
+    if (pass.queries.defined()) outputs.push_back(pass.queries), scales.push_back(d_queries);
+    if (pass.time.defined() && time_scale > 0) outputs.push_back(pass.time), scales.push_back(at::full({}, time_scale, at::kFloat));
+    if (outputs.empty()) return std::vector<at::Tensor>(of.size());
+    auto gradients = torch::autograd::grad(outputs, of, scales, c10::nullopt, false, true);
     for (auto& gradient : gradients)
         if (gradient.defined()) gradient = gradient.contiguous();
-    return losses;
+    return gradients;
 }
 
 std::string TorchNetwork::weights() const {

@@ -8,6 +8,7 @@
 #include <boost/json.hpp>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <exception>
 #include <mutex>
 #include <optional>
@@ -17,6 +18,7 @@
 #include "model/buckets.h"
 #include "model/config.h"
 #include "train/batches.h"
+#include "train/catalog_loss.h"
 #include "train/evaluate.h"
 #include "train/optimizer.h"
 #include "train/torch_network.h"
@@ -27,10 +29,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// A shard is differentiated on one thread. Enough positions to fill its matrix products; not so many shards that their
-// gradients of the product table (one each) take more than the limit.
+// A shard is differentiated on one thread: enough positions to fill its matrix products.
 constexpr std::int64_t kShardPositions = 256, kShardsLimit = 16;
-constexpr std::int64_t kShardGradientBytesLimit = std::int64_t{1} << 30;
 constexpr std::int64_t kLagsLimit = 128;  // lags beyond share a row; the stamp table tells them apart where times are known
 
 model::Config network_config(const model::TrainingData& data, const TrainOptions& options) {
@@ -46,9 +46,8 @@ model::Config network_config(const model::TrainingData& data, const TrainOptions
     return config;
 }
 
-std::size_t shard_count(const TrainOptions& options, std::int64_t parameter_count) {
-    const auto by_memory = kShardGradientBytesLimit / (std::max<std::int64_t>(parameter_count, 1) * 4);
-    return static_cast<std::size_t>(std::clamp<std::int64_t>(std::min(options.batch_positions / kShardPositions, by_memory), 1, kShardsLimit));
+std::size_t shard_count(const TrainOptions& options) {
+    return static_cast<std::size_t>(std::clamp<std::int64_t>(options.batch_positions / kShardPositions, 1, kShardsLimit));
 }
 
 // Cuts windows into runs of about `positions` each.
@@ -83,58 +82,126 @@ public:
         : options_(options),
           rng_(options.seed),
           network_(network_config(data, options), rng_.fork(0)),
-          curriculum_(data, options.history_limit, time_edges(data, options)),
+          averaged_(network_config(data, options), rng_.fork(0)),
+          curriculum_(data, options.history_limit, time_edges(data, options), {options.later_decay, options.reversed_share, options.masked_share}),
           optimizer_(network_.trainable(), {.weight_decay = options.weight_decay, .gradient_norm_limit = options.gradient_norm_limit}),
-          shards_(shard_count(options, network_.parameter_count())) {}
+          shards_(shard_count(options)) {}
 
-    TorchNetwork& network() { return network_; }
+    Status load(const std::filesystem::path& weights) {
+        PERENNIAL_TRY(network_.load(weights));
+        return averaged_.load(weights);
+    }
+    // What is judged and kept.
+    const TorchNetwork& network() const { return options_.average_decay > 0 ? averaged_ : network_; }
     const Curriculum& curriculum() const { return curriculum_; }
 
     // One optimiser step. Throws what libtorch throws.
     BatchLoss step(std::span<const Window> windows, Rng rng) {
         const auto parts = runs(windows, (positions_of(windows) + static_cast<std::int64_t>(shards_) - 1) / static_cast<std::int64_t>(shards_));
-        std::vector<Batch> batches(parts.size());
+        std::vector<Shard> shards(parts.size());
+        for_each(shards, [&](std::size_t s) {
+            Rng chance = rng.fork(2 * s), drops = rng.fork(2 * s + 1);
+            shards[s].batch = curriculum_.pack(parts[s], chance);
+            shards[s].pass = network_.forward(shards[s].batch, options_.dropout, drops);
+        });
         BatchLoss loss;
-        for (std::size_t s = 0; s < parts.size(); ++s) {
-            Rng chance = rng.fork(2 * s);
-            batches[s] = curriculum_.pack(parts[s], chance);
-            loss.products += static_cast<std::int64_t>(batches[s].target_row.size());
-            loss.times += static_cast<std::int64_t>(batches[s].time_row.size());
+        for (const auto& shard : shards) {
+            loss.products += static_cast<std::int64_t>(shard.batch.target_row.size());
+            loss.times += static_cast<std::int64_t>(shard.batch.time_row.size());
+            if (shard.pass.time.defined()) loss.time += shard.pass.time.item<float>();
         }
         if (loss.products + loss.times == 0) return loss;
-        const double product_scale = 1.0 / static_cast<double>(std::max<std::int64_t>(loss.products, 1));
         const double time_scale = options_.hazard_weight / static_cast<double>(std::max<std::int64_t>(loss.times, 1));
+        loss.product = product_loss(shards, loss.products);
 
-        std::vector<std::vector<at::Tensor>> gradients(parts.size());
-        std::vector<TorchNetwork::Losses> losses(parts.size());
+        for_each(shards, [&](std::size_t s) { shards[s].gradients = network_.backward(shards[s].pass, shards[s].d_queries, time_scale); });
+        ++steps_;
+        const double warm = std::min(1.0, static_cast<double>(steps_) / static_cast<double>(std::max<std::int64_t>(options_.warmup_steps, 1)));
+        const double norm = optimizer_.step(gradients_of(shards), options_.learning_rate * warm, options_.threads);
+        if (!std::isfinite(norm)) throw std::runtime_error(fmt::format("the gradient is not finite at step {}: lower the learning rate", steps_));
+        if (options_.average_decay > 0) average();
+        return loss;
+    }
+
+private:
+    struct Shard {
+        Batch batch;
+        TorchNetwork::Pass pass;
+        at::Tensor d_queries;
+        std::vector<at::Tensor> gradients;  // of pass.inputs, then of trainable() from the third on
+    };
+
+    template <class Body>
+    void for_each(std::vector<Shard>& shards, Body&& body) {
         std::exception_ptr failure;
         std::mutex failure_mutex;
-        parallel_for(parts.size(), 1, options_.threads, [&](std::size_t s, std::size_t) {
+        parallel_for(shards.size(), 1, options_.threads, [&](std::size_t s, std::size_t) {
             try {
                 at::set_num_threads(1);  // of this thread: the shards are the parallelism
-                Rng chance = rng.fork(2 * s + 1);
-                losses[s] = network_.differentiate(batches[s], product_scale, time_scale, options_.dropout, chance, gradients[s]);
+                body(s);
             } catch (...) {
                 const std::lock_guard lock(failure_mutex);
                 failure = std::current_exception();
             }
         });
         if (failure) std::rethrow_exception(failure);
-
-        std::vector<std::vector<const float*>> pointers(parts.size());
-        for (std::size_t s = 0; s < parts.size(); ++s) {
-            loss.product += losses[s].product;
-            loss.time += losses[s].time;
-            for (const auto& gradient : gradients[s]) pointers[s].push_back(gradient.defined() ? gradient.data_ptr<float>() : nullptr);
-        }
-        ++steps_;
-        const double warm = std::min(1.0, static_cast<double>(steps_) / static_cast<double>(std::max<std::int64_t>(options_.warmup_steps, 1)));
-        const double norm = optimizer_.step(pointers, options_.learning_rate * warm, options_.threads);
-        if (!std::isfinite(norm)) throw std::runtime_error(fmt::format("the gradient is not finite at step {}: lower the learning rate", steps_));
-        return loss;
     }
 
-private:
+    // The queries of all shards meet the catalogue at once. Fills the shards' d_queries and the gradient of the table.
+    double product_loss(std::vector<Shard>& shards, std::int64_t rows) {
+        const auto width = static_cast<std::size_t>(options_.width);
+        const auto products = static_cast<std::size_t>(network_.product_bias().numel());
+        d_table_.assign(products * width, 0.0f);
+        d_bias_.assign(products, 0.0f);
+        if (rows == 0) return 0;
+        std::vector<float> queries(static_cast<std::size_t>(rows) * width);
+        std::vector<std::int32_t> targets;
+        std::vector<LaterTarget> later;
+        d_queries_.resize(queries.size());
+        for (auto& [batch, pass, d_queries, gradients] : shards) {
+            if (!pass.queries.defined()) continue;
+            const auto first = targets.size();
+            std::memcpy(queries.data() + first * width, pass.queries.data_ptr<float>(), static_cast<std::size_t>(pass.queries.numel()) * sizeof(float));
+            d_queries = at::from_blob(d_queries_.data() + first * width, pass.queries.sizes(), at::kFloat);
+            for (const auto& [row, product, weight] : batch.later) later.push_back({row + static_cast<std::int32_t>(first), product, weight});
+            targets.insert(targets.end(), batch.target_product.begin(), batch.target_product.end());
+        }
+        const std::span table(network_.product_table().data_ptr<float>(), products * width);
+        const std::span bias(network_.product_bias().data_ptr<float>(), products);
+        return catalog_loss({queries, table, bias, targets, later, width, 1.0 / static_cast<double>(rows)}, {d_queries_, d_table_, d_bias_}, options_.threads);
+    }
+
+    std::vector<std::vector<const float*>> gradients_of(const std::vector<Shard>& shards) {
+        const auto width = static_cast<std::size_t>(options_.width);
+        std::vector<std::vector<const float*>> pointers(shards.size());
+        for (std::size_t s = 0; s < shards.size(); ++s) {
+            const auto& [batch, pass, d_queries, gradients] = shards[s];
+            if (gradients[0].defined()) {
+                const float* from = gradients[0].data_ptr<float>();
+                for (const auto product : batch.product) {
+                    if (product >= 0)
+                        for (std::size_t i = 0; i < width; ++i) d_table_[static_cast<std::size_t>(product) * width + i] += from[i];
+                    from += width;
+                }
+            }
+            pointers[s] = {nullptr, nullptr};
+            for (std::size_t g = 1; g < gradients.size(); ++g) pointers[s].push_back(gradients[g].defined() ? gradients[g].data_ptr<float>() : nullptr);
+        }
+        pointers[0][0] = d_table_.data();
+        pointers[0][1] = d_bias_.data();
+        return pointers;
+    }
+
+    // Running mean of the weights; a short past at the start, so that the random start is soon forgotten.
+    void average() {
+        const auto keep = static_cast<float>(std::min(options_.average_decay, (1.0 + static_cast<double>(steps_)) / (10.0 + static_cast<double>(steps_))));
+        for (std::size_t p = 0; p < network_.parameters().size(); ++p) {
+            const float* from = network_.parameters()[p].data_ptr<float>();
+            float* to = averaged_.parameters()[p].data_ptr<float>();
+            for (std::int64_t i = 0; i < network_.parameters()[p].numel(); ++i) to[i] = keep * to[i] + (1 - keep) * from[i];
+        }
+    }
+
     static std::vector<float> time_edges(const model::TrainingData& data, const TrainOptions& options) {
         if (!data.has_time || options.hazard_weight <= 0) return {};
         return model::hazard_edges(static_cast<std::size_t>(network_config(data, options).hazard_buckets));
@@ -142,11 +209,12 @@ private:
 
     const TrainOptions& options_;
     Rng rng_;
-    TorchNetwork network_;
+    TorchNetwork network_, averaged_;
     Curriculum curriculum_;
     AdamW optimizer_;
     std::size_t shards_;
     std::int64_t steps_ = 0;
+    std::vector<float> d_table_, d_bias_, d_queries_;
 };
 
 std::string curve_row(const EpochReport& report) {
@@ -176,7 +244,7 @@ Result<TrainSummary> run(const model::TrainingData& data, const TrainOptions& op
                          const OnProgress& progress) {
     at::set_num_threads(1);
     Trainer trainer(data, options);
-    if (!options.init_weights.empty()) PERENNIAL_TRY(trainer.network().load(options.init_weights));
+    if (!options.init_weights.empty()) PERENNIAL_TRY(trainer.load(options.init_weights));
     const Rng rng(options.seed);
     const auto units = validation_units(data, options.validation_units_limit, rng.fork(1));
 
@@ -256,6 +324,10 @@ Status check(const TrainOptions& options) {
     PERENNIAL_TRY(in("gradient-norm-limit", options.gradient_norm_limit, 1e-6, 1e9));
     PERENNIAL_TRY(in("warmup-steps", options.warmup_steps, Whole{0}, Whole{1'000'000'000}));
     PERENNIAL_TRY(in("batch-positions", options.batch_positions, Whole{1}, Whole{1 << 24}));
+    PERENNIAL_TRY(in("later-decay", options.later_decay, 0.0, 1.0));
+    PERENNIAL_TRY(in("reversed-share", options.reversed_share, 0.0, 1.0));
+    PERENNIAL_TRY(in("masked-share", options.masked_share, 0.0, 0.95));
+    PERENNIAL_TRY(in("average-decay", options.average_decay, 0.0, 0.99999));
     PERENNIAL_TRY(in("hazard-weight", options.hazard_weight, 0.0, 1000.0));
     PERENNIAL_TRY(in("epochs-limit", options.epochs_limit, Whole{1}, Whole{1'000'000}));
     PERENNIAL_TRY(in("patience", options.patience, Whole{1}, Whole{1'000'000}));

@@ -12,6 +12,7 @@
 #include "model/buckets.h"
 #include "model/network.h"
 #include "train/batches.h"
+#include "train/catalog_loss.h"
 #include "train/evaluate.h"
 #include "train/functions.h"
 #include "train/optimizer.h"
@@ -77,24 +78,48 @@ TEST(Functions, rms_norm_agrees_with_plain_torch_in_value_and_gradient) {
     expect_close(g[1], w[1], 5e-6);
 }
 
-TEST(Functions, softmax_loss_agrees_with_cross_entropy_over_several_chunks) {
+struct CatalogCase {
+    std::int64_t rows, products, width;
+    at::Tensor h, table, bias;
+    std::vector<std::int32_t> targets;
+    std::vector<LaterTarget> later;
+
+    CatalogCase(std::int64_t r, std::int64_t p, std::int64_t w, Rng& rng) : rows(r), products(p), width(w), h(random({r, w}, rng)), table(random({p, w}, rng)), bias(random({p}, rng)) {
+        for (std::int64_t i = 0; i < r; ++i) targets.push_back(static_cast<std::int32_t>(rng.below(static_cast<std::uint64_t>(p))));
+    }
+    static std::span<float> span(const at::Tensor& t) { return {t.data_ptr<float>(), static_cast<std::size_t>(t.numel())}; }
+    double loss(double scale, const at::Tensor& d_h, const at::Tensor& d_table, const at::Tensor& d_bias, unsigned threads) const {
+        return catalog_loss({span(h), span(table), span(bias), targets, later, static_cast<std::size_t>(width), scale}, {span(d_h), span(d_table), span(d_bias)}, threads);
+    }
+};
+
+TEST(CatalogLoss, agrees_with_soft_cross_entropy_in_value_and_gradient) {
     Rng rng(3);
-    const std::int64_t rows = 600, products = 4001, width = 8;  // chunks of 262 rows
-    const auto h = random({rows, width}, rng), table = random({products, width}, rng), bias = random({products}, rng);
-    std::vector<std::int64_t> targets;
-    for (std::int64_t r = 0; r < rows; ++r) targets.push_back(static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(products))));
-    const auto labels = at::from_blob(targets.data(), {rows}, at::kLong);
-    const auto got = softmax_loss(h, table, bias, targets, 1.0 / rows);
-    const auto want = at::cross_entropy_loss(at::addmm(bias, h, table.t()), labels);
-    EXPECT_NEAR(got.item<float>(), want.item<float>(), 1e-5);
-    const auto g = gradients(got * 3, {h, table, bias}), w = gradients(want * 3, {h, table, bias});
-    for (std::size_t k = 0; k < 3; ++k) expect_close(g[k] * rows, w[k] * rows, 1e-5);
+    CatalogCase c(600, 4001, 8, rng);
+    for (int k = 0; k < 300; ++k) c.later.push_back({static_cast<std::int32_t>(rng.below(600)), static_cast<std::int32_t>(rng.below(4001)), 0.1f});
+    auto truth = at::zeros({c.rows, c.products});
+    for (std::int64_t r = 0; r < c.rows; ++r) truth[r][c.targets[static_cast<std::size_t>(r)]] += 1;
+    for (const auto& later : c.later) {
+        truth[later.row][c.targets[static_cast<std::size_t>(later.row)]] -= later.weight;
+        truth[later.row][later.product] += later.weight;
+    }
+    const auto want = -(truth * at::addmm(c.bias, c.h, c.table.t()).log_softmax(1)).sum();
+    const auto w = gradients(want * 3, {c.h, c.table, c.bias});
+    auto d_h = at::full_like(c.h, 7), d_table = at::full_like(c.table, 7), d_bias = at::full_like(c.bias, 7);  // to be overwritten
+    EXPECT_NEAR(c.loss(3, d_h, d_table, d_bias, 2) / want.item<float>(), 1, 1e-6);
+    expect_close(d_h, w[0], 1e-5);
+    expect_close(d_table, w[1], 1e-5);
+    expect_close(d_bias, w[2], 1e-5);
 }
 
-TEST(Functions, softmax_loss_stays_finite_when_the_true_product_underflows) {
-    const auto h = at::ones({1, 1}), table = at::tensor({200.0f, -200.0f}).view({2, 1}), bias = at::zeros({2});
-    const std::vector<std::int64_t> targets{1};
-    EXPECT_NEAR(softmax_loss(h, table, bias, targets, 1).item<float>(), 400, 1e-3);
+TEST(CatalogLoss, stays_finite_when_the_true_product_underflows) {
+    Rng rng(1);
+    CatalogCase c(1, 2, 1, rng);
+    c.h = at::ones({1, 1});
+    c.table = at::tensor({200.0f, -200.0f}).view({2, 1});
+    c.bias = at::zeros({2});
+    c.targets = {1};
+    EXPECT_NEAR(c.loss(1, at::zeros({1, 1}), at::zeros({2, 1}), at::zeros({2}), 1), 400, 1e-3);
 }
 
 TEST(Functions, dropout_keeps_the_mean_and_repeats_by_seed) {
@@ -297,6 +322,31 @@ TEST(Curriculum, time_targets_stand_at_occasion_ends_and_see_the_next_purchase) 
     EXPECT_EQ(batch.time_row, (std::vector<std::int64_t>{1, 2, 3, 4}));
     EXPECT_EQ(batch.event, (std::vector<float>{0, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0}));
     EXPECT_EQ(batch.exposure, (std::vector<float>{1, 0, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0}));
+}
+
+TEST(Curriculum, reversed_windows_predict_what_came_before_and_see_no_validation_event) {
+    auto data = ring(20, 6, 9);  // the last of six validates
+    const Curriculum curriculum(data, 50, {}, {.reversed = 1});
+    Rng rng(1);
+    const auto batch = curriculum.pack(curriculum.windows(rng), rng);
+    EXPECT_EQ(batch.target_row.size(), 20u * 3);  // of the targets 4, 3, 2, 1 the first has nothing to be predicted from; 5 is not seen
+    EXPECT_EQ(batch.backwards.size(), static_cast<std::size_t>(batch.positions()));
+    for (std::size_t k = 0; k < batch.target_row.size(); ++k)
+        EXPECT_EQ((batch.target_product[k] + 1) % 9, batch.product[static_cast<std::size_t>(batch.target_row[k])]);
+}
+
+TEST(Curriculum, later_targets_share_the_weight_geometrically) {
+    auto data = ring(1, 5, 9);  // targets 1, 2, 3
+    const Curriculum curriculum(data, 50, {}, {.later = 0.5});
+    Rng rng(1);
+    const auto batch = curriculum.pack(curriculum.windows(rng), rng);
+    ASSERT_EQ(batch.target_product.size(), 3u);
+    ASSERT_EQ(batch.later.size(), 3u);  // 2 and 3 after 1, 3 after 2
+    EXPECT_FLOAT_EQ(batch.later[0].weight, 0.5f / 1.75f);
+    EXPECT_FLOAT_EQ(batch.later[1].weight, 0.25f / 1.75f);
+    EXPECT_FLOAT_EQ(batch.later[2].weight, 0.5f / 1.5f);
+    EXPECT_EQ(batch.later[2].row, 1);
+    EXPECT_EQ(batch.later[2].product, batch.target_product[2]);
 }
 
 TEST(Validation, units_ask_for_unseen_products_of_one_occasion) {
