@@ -1,11 +1,7 @@
 // Serving at the size of Amazon Beauty: 12 101 products, width 64, two blocks, two heads, history limit 50.
 #include <benchmark/benchmark.h>
 
-#include "base/file.h"
-#include "base/rng.h"
-#include "model/buckets.h"
-#include "model/network.h"
-#include "model/safetensors.h"
+#include "model/random_network.h"
 
 namespace perennial::model {
 namespace {
@@ -14,22 +10,7 @@ const Network& network() {
     static const Network loaded = [] {
         Config config;
         config.products = 12101;
-        SafetensorsWriter file;
-        file.metadata("format", std::string(kNetworkFormat));
-        file.metadata("version", std::string(kNetworkVersion));
-        file.metadata("config", to_json(config));
-        Rng rng(1);
-        for (const auto& [tensor, shape] : tensors(config)) {
-            std::size_t count = 1;
-            for (const auto extent : shape) count *= static_cast<std::size_t>(extent);
-            std::vector<float> values(count);
-            for (auto& value : values) value = static_cast<float>(0.1 * rng.normal());
-            if (tensor == "hazard.edges_days") values = hazard_edges(static_cast<std::size_t>(config.hazard_buckets));
-            file.add(tensor, shape, values);
-        }
-        const TempDir scratch;
-        (void)file.write(scratch.path() / "w").ok();
-        return Network::load(scratch.path() / "w").value();
+        return random_network(config, 1, 0.1f);
     }();
     return loaded;
 }

@@ -82,7 +82,14 @@ Result<Network> Network::load(const std::filesystem::path& path) {
     const auto& edges = network.edges_days_;
     if (edges.front() != 0 || !std::ranges::all_of(edges, [](float edge) { return std::isfinite(edge); }) || std::ranges::adjacent_find(edges, std::ranges::greater_equal{}) != edges.end())
         return Error{Code::kCorrupt, fmt::format("{}: hazard.edges_days: want 0 first, then growing", path.string())};
+    network.index_ = make_exact_index(network.product_table());
     return network;
+}
+
+std::size_t Session::bytes() const noexcept {
+    std::size_t bytes = stamps_.capacity() * sizeof(std::int64_t) + hidden_.capacity() * sizeof(float);
+    for (const auto& cache : cache_) bytes += cache.capacity() * sizeof(float);
+    return sizeof *this + bytes + cache_.capacity() * sizeof cache_[0];
 }
 
 Session Network::start() const {
@@ -166,6 +173,20 @@ void Network::scores(std::span<const Session* const> sessions, std::span<const R
     for (std::size_t s = 0; s < sessions.size(); ++s)
         request_vector(*sessions[s], requests[s], std::span(queries).subspan(s * width, width));
     if (!logits.empty()) kernels::linear(queries, product_, product_bias_, logits, width, products());
+}
+
+void Network::top(std::span<TopRequest> requests) const {
+    const auto width = static_cast<std::size_t>(config_.width);
+    std::vector<float> vectors(requests.size() * width);
+    std::vector<TopQuery> queries;
+    queries.reserve(requests.size());
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+        const auto vector = std::span(vectors).subspan(i * width, width);
+        request_vector(*requests[i].session, requests[i].request, vector);
+        queries.push_back({vector, requests[i].excluded, requests[i].best});
+    }
+    index_->top(queries);
+    for (std::size_t i = 0; i < requests.size(); ++i) requests[i].count = queries[i].count;
 }
 
 // With logit z of bucket k, P(purchase in k | none before) = sigmoid(z), so -log of the chance of none is softplus(z);
