@@ -120,7 +120,7 @@ Result<Recommendations> recommend(const predict::ShopModels& models, const catal
         else if (step.kind == static_cast<std::uint8_t>(event::Kind::kProductViewed)) asked.viewed_ms[step.product] = step.time_ms;
     }
     std::vector<float> shares(models.vocabulary.size());
-    models.methods.mixture->score(steps, now.ms, shares);
+    models.methods.best().score(steps, now.ms, shares);
 
     Recommendations result;
     result.known_customer = !timeline.empty();

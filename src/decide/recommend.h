@@ -22,7 +22,7 @@ struct Recommendation {
     std::string product, title, category;
     Currency currency;
     Money price;
-    double score = 0;              // share of the mixture, or 0 for a product too new to have one
+    double score = 0;              // share by the best method, or 0 for a product too new to have one
     ReasonKind reason = ReasonKind::kPopular;
     std::string because_of;        // the product that the reason speaks of; empty for none
     std::string reason_en, reason_zh;

@@ -38,7 +38,8 @@ json::object to_json(const predict::NextPurchaseResult& result) {
                         {"network", to_json(result.network)},
                         {"chosen_on_validation", json::object{{"popularity_half_life_days", s.popularity_half_life_days},
                             {"weights", json::object{{"own_repeats", s.weight_repeats}, {"pair_counts", s.weight_pairs}, {"network", s.weight_network}}},
-                            {"pairs", json::object{{"decay", s.pairs.decay}, {"back", s.pairs.back}, {"from", s.pairs.from}, {"to", s.pairs.to}, {"recall", s.pairs.recall}}}}}};
+                            {"pairs", json::object{{"decay", s.pairs.decay}, {"back", s.pairs.back}, {"from", s.pairs.from}, {"to", s.pairs.to}, {"recall", s.pairs.recall}}},
+                            {"ranker_rounds", result.ranker_rounds}}}};
     if (result.cut_ms > 0) object["cut"] = iso_date({result.cut_ms});
     return object;
 }

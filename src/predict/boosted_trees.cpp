@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 #include <xgboost/c_api.h>
 
+#include <boost/json.hpp>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "base/file.h"
 
@@ -46,19 +48,32 @@ void BoostedTrees::Free::operator()(void* handle) const noexcept { XGBoosterFree
 
 Result<BoostedTrees> BoostedTrees::train(std::span<const float> features, std::size_t columns, std::span<const std::uint8_t> labels,
                                          const TreeOptions& options) {
+    return train(features, columns, labels, {}, "binary:logistic", options);
+}
+
+Result<BoostedTrees> BoostedTrees::train_ranking(std::span<const float> features, std::size_t columns, std::span<const std::uint8_t> labels,
+                                                 std::span<const std::uint32_t> lists, const TreeOptions& options) {
+    if (std::accumulate(lists.begin(), lists.end(), std::size_t{0}) != labels.size())
+        return Error{Code::kInvalid, fmt::format("boosted trees: want lists that cover {} rows", labels.size())};
+    return train(features, columns, labels, lists, "rank:ndcg", options);
+}
+
+Result<BoostedTrees> BoostedTrees::train(std::span<const float> features, std::size_t columns, std::span<const std::uint8_t> labels,
+                                         std::span<const std::uint32_t> lists, const char* objective, const TreeOptions& options) {
     auto rows = matrix(features, columns);
     if (!rows) return rows.error();
     if (labels.size() * columns != features.size() || labels.empty())
         return Error{Code::kInvalid, fmt::format("boosted trees: want a label for each of {} rows, got {}", features.size() / columns, labels.size())};
     const std::vector<float> truth(labels.begin(), labels.end());
     PERENNIAL_TRY(check(XGDMatrixSetFloatInfo(rows->get(), "label", truth.data(), truth.size()), "labels"));
+    if (!lists.empty()) PERENNIAL_TRY(check(XGDMatrixSetUIntInfo(rows->get(), "group", lists.data(), lists.size()), "lists"));
     BoosterHandle handle = nullptr;
     const DMatrixHandle matrices[] = {rows->get()};
     PERENNIAL_TRY(check(XGBoosterCreate(matrices, 1, &handle), "create"));
     BoostedTrees trees;
     trees.booster_.reset(handle);
     const std::pair<const char*, std::string> settings[] = {
-        {"objective", "binary:logistic"}, {"tree_method", "hist"}, {"verbosity", "0"}, {"max_depth", std::to_string(options.depth)},
+        {"objective", objective}, {"tree_method", "hist"}, {"verbosity", "0"}, {"max_depth", std::to_string(options.depth)},
         {"eta", fmt::format("{}", options.learning_rate)}, {"subsample", fmt::format("{}", options.row_share)},
         {"colsample_bytree", fmt::format("{}", options.column_share)}, {"min_child_weight", fmt::format("{}", options.leaf_rows_min)},
         {"seed", std::to_string(options.seed)}, {"nthread", std::to_string(options.threads)}};
@@ -89,6 +104,83 @@ Result<std::vector<double>> BoostedTrees::probabilities(std::span<const float> f
 
 Result<std::vector<float>> BoostedTrees::contributions(std::span<const float> features, std::size_t columns) const {
     return predict(booster_.get(), features, columns, 2);
+}
+
+Result<std::string> BoostedTrees::json() const {
+    bst_ulong size = 0;
+    const char* bytes = nullptr;
+    PERENNIAL_TRY(check(XGBoosterSaveModelToBuffer(booster_.get(), R"({"format":"json"})", &size, &bytes), "save"));
+    return std::string(bytes, size);
+}
+
+Result<TreeSum> TreeSum::of(const BoostedTrees& trees) {
+    auto json = trees.json();
+    if (!json) return json.error();
+    return parse(*json, std::numeric_limits<std::int32_t>::max());
+}
+
+Result<TreeSum> TreeSum::load(const std::filesystem::path& path, std::size_t columns) {
+    auto bytes = read_file(path);
+    if (!bytes) return bytes.error();
+    auto sum = parse(*bytes, columns);
+    if (!sum) return Error{sum.error().code, fmt::format("{}: {}", path.string(), sum.error().message)};
+    return sum;
+}
+
+Status TreeSum::save(const std::filesystem::path& path) const { return write_file(path, json_); }
+
+Result<TreeSum> TreeSum::parse(std::string_view json, std::size_t columns) {
+    const auto corrupt = [](std::string_view what) { return Error{Code::kCorrupt, fmt::format("boosted trees: {}", what)}; };
+    TreeSum sum;
+    sum.json_ = json;
+    try {
+        const auto document = boost::json::parse(json);
+        const auto& model = document.at("learner").at("gradient_booster").at("model");
+        const auto whole = [](const boost::json::value& value) { return value.to_number<std::int32_t>(); };
+        for (const auto& tree : model.at("trees").as_array()) {
+            const auto& left = tree.at("left_children").as_array();
+            const auto& right = tree.at("right_children").as_array();
+            const auto& feature = tree.at("split_indices").as_array();
+            const auto& value = tree.at("split_conditions").as_array();
+            const auto& missing = tree.at("default_left").as_array();
+            const auto count = static_cast<std::int32_t>(left.size()), root = static_cast<std::int32_t>(sum.nodes_.size());
+            if (count == 0) return corrupt("a tree without nodes");
+            sum.roots_.push_back(root);
+            for (std::size_t n = 0; n < left.size(); ++n) {
+                Node node{.value = value.at(n).to_number<float>()};
+                if (whole(left.at(n)) >= 0) {
+                    const auto l = whole(left.at(n)), r = whole(right.at(n));
+                    const auto self = static_cast<std::int32_t>(n);
+                    // Children behind their parent: a walk always ends.
+                    if (l <= self || r <= self || l >= count || r >= count) return corrupt(fmt::format("want children of node {} behind it and below {}, got {} and {}", n, count, l, r));
+                    node.feature = whole(feature.at(n));
+                    if (node.feature < 0 || static_cast<std::size_t>(node.feature) >= columns) return corrupt(fmt::format("want features below {}, got {}", columns, node.feature));
+                    node.left = root + l;
+                    node.right = root + r;
+                    const auto& side = missing.at(n);
+                    node.missing_left = side.is_bool() ? side.as_bool() : whole(side) != 0;
+                }
+                sum.nodes_.push_back(node);
+            }
+        }
+    } catch (const std::exception& problem) {
+        return corrupt(problem.what());
+    }
+    return sum;
+}
+
+float TreeSum::part(std::span<const float> row, std::size_t first, std::size_t last) const noexcept {
+    float total = 0;
+    for (auto tree = first; tree < std::min(last, roots_.size()); ++tree) {
+        const Node* node = &nodes_[static_cast<std::size_t>(roots_[tree])];
+        while (node->feature >= 0) {
+            const float x = row[static_cast<std::size_t>(node->feature)];
+            const bool left = std::isnan(x) ? node->missing_left : x < node->value;
+            node = &nodes_[static_cast<std::size_t>(left ? node->left : node->right)];
+        }
+        total += node->value;
+    }
+    return total;
 }
 
 }  // namespace perennial::predict

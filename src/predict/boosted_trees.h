@@ -1,4 +1,4 @@
-// Gradient-boosted trees for yes/no questions (libxgboost, logistic loss, histogram splits).
+// Gradient-boosted trees for yes/no questions and for orders (libxgboost, histogram splits).
 // Source: Chen and Guestrin 2016. Threads: const members from one thread at a time (libxgboost keeps a cache).
 #pragma once
 
@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -25,6 +26,10 @@ public:
     // `features` row-major [rows, columns], NaN means missing; `labels` 0 or 1. Errors: kInvalid (shapes), kIo (libxgboost's word).
     static Result<BoostedTrees> train(std::span<const float> features, std::size_t columns, std::span<const std::uint8_t> labels,
                                       const TreeOptions& options);
+    // Learns an order within lists instead (LambdaMART; Burges 2010): `lists` are the rows of each list, in order, their sum
+    // the rows; `labels` 1 for what should rank first.
+    static Result<BoostedTrees> train_ranking(std::span<const float> features, std::size_t columns, std::span<const std::uint8_t> labels,
+                                              std::span<const std::uint32_t> lists, const TreeOptions& options);
     static Result<BoostedTrees> load(const std::filesystem::path& path);
     Status save(const std::filesystem::path& path) const;  // libxgboost's JSON
 
@@ -32,9 +37,39 @@ public:
     // Contribution of each feature to each row's log odds (TreeSHAP, Lundberg 2018), [rows, columns + 1], the last is the bias.
     Result<std::vector<float>> contributions(std::span<const float> features, std::size_t columns) const;
 
+    Result<std::string> json() const;  // libxgboost's JSON, as a string
+
 private:
+    static Result<BoostedTrees> train(std::span<const float> features, std::size_t columns, std::span<const std::uint8_t> labels,
+                                      std::span<const std::uint32_t> lists, const char* objective, const TreeOptions& options);
     struct Free { void operator()(void* handle) const noexcept; };
     std::unique_ptr<void, Free> booster_;
+};
+
+// The same trees as plain arrays: a row's sum of leaves in a few microseconds, from any thread. No links, no bias.
+class TreeSum {
+public:
+    static Result<TreeSum> of(const BoostedTrees& trees);
+    // Errors: kCorrupt for JSON that is no model of trees with children inside each tree and features below `columns`.
+    static Result<TreeSum> parse(std::string_view json, std::size_t columns);
+    static Result<TreeSum> load(const std::filesystem::path& path, std::size_t columns);
+    Status save(const std::filesystem::path& path) const;  // the JSON it was read from
+
+    float operator()(std::span<const float> row) const noexcept { return part(row, 0, roots_.size()); }
+    // Of trees first .. last - 1 alone.
+    float part(std::span<const float> row, std::size_t first, std::size_t last) const noexcept;
+    std::size_t trees() const noexcept { return roots_.size(); }
+
+private:
+    struct Node {
+        float value = 0;             // threshold, or what a leaf adds
+        std::int32_t feature = -1;   // -1: leaf
+        std::int32_t left = 0, right = 0;
+        bool missing_left = false;
+    };
+    std::vector<Node> nodes_;
+    std::vector<std::int32_t> roots_;
+    std::string json_;
 };
 
 }  // namespace perennial::predict

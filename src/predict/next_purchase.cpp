@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/rng.h"
+#include "predict/ranker.h"
 
 namespace perennial::predict {
 
@@ -16,7 +17,23 @@ std::vector<std::shared_ptr<const Recommender>> NextPurchaseMethods::all() const
     methods.push_back(pairs);
     if (network) methods.push_back(network);
     methods.push_back(mixture);
+    if (ranker) methods.push_back(ranker);
     return methods;
+}
+
+std::vector<float> NextPurchaseMethods::mix(std::span<const Step> history, std::int64_t now_ms, std::span<const float> of_network, std::span<const float> of_pairs) const {
+    std::vector<float> mixed(of_pairs.size(), 0.0f), own;
+    for (const auto& [recommender, weight] : mixture->parts()) {
+        if (weight == 0) continue;
+        auto shares = recommender == network ? of_network : recommender == pairs ? of_pairs : std::span<const float>();
+        if (shares.empty()) {
+            own.resize(mixed.size());
+            recommender->score(history, now_ms, own);
+            shares = own;
+        }
+        for (std::size_t j = 0; j < mixed.size(); ++j) mixed[j] += static_cast<float>(weight) * shares[j];
+    }
+    return mixed;
 }
 
 NextPurchaseMethods build_methods(std::span<const sequence::Sequence> sequences, std::size_t products, const NextPurchaseSettings& settings,
@@ -98,6 +115,7 @@ Text words_for(std::string_view method) {
     if (method == "own_repeats") return {"the customer's own repeats", "客户自身复购"};
     if (method == "pair_counts") return {"pair counts", "共购计数"};
     if (method == "network") return {"the behaviour model", "行为模型"};
+    if (method == "ranker") return {"learned ranking", "学习排序"};
     return {"the mixture", "混合模型"};
 }
 
@@ -107,21 +125,22 @@ Text verdict_on(const std::vector<MethodResult>& methods, std::uint64_t seed) {
     const MethodResult* rule = nullptr;
     for (const char* name : {"popular", "own_repeats", "pair_counts"})
         if (const auto at = find(name); at != methods.end() && (!rule || at->ndcg[1].value > rule->ndcg[1].value)) rule = &*at;
-    const auto mixture = find("mixture");
+    const auto ranked = find("ranker"), mixture = ranked != methods.end() ? ranked : find("mixture");
+    const Text best = ranked != methods.end() ? Text{"Learned ranking", "学习排序"} : Text{"The mixture", "混合模型"};
     if (!rule || mixture == methods.end() || mixture->ndcg10_of_unit.size() < 30) return {"Not enough customers to compare the methods.", "客户数量不足，无法比较各方法。"};
     const auto gap = compare(*mixture, *rule, seed);
     const auto words = words_for(rule->name);
     const auto interval = fmt::format("{:+.4f} ({:+.4f} … {:+.4f})", gap.value, gap.low, gap.high);
     if (gap.low == 0 && gap.high == 0) return {fmt::format("On validation data the best mixture was one simple rule alone, {}; it serves.", words.en), fmt::format("在验证数据上，最好的混合就是单独使用简单规则（{}），因此采用该规则。", words.zh)};
-    if (gap.low > 0) return {fmt::format("The mixture beats the best simple rule, {}: NDCG@10 {}.", words.en, interval), fmt::format("混合模型优于最好的简单规则（{}）：NDCG@10 差 {}。", words.zh, interval)};
-    if (gap.high < 0) return {fmt::format("The best simple rule, {}, beats the mixture: NDCG@10 {}. Use the rule.", words.en, interval), fmt::format("最好的简单规则（{}）优于混合模型：NDCG@10 差 {}。建议使用该规则。", words.zh, interval)};
-    return {fmt::format("No clear difference between the mixture and the best simple rule, {}: NDCG@10 {}.", words.en, interval), fmt::format("混合模型与最好的简单规则（{}）之间没有明显差异：NDCG@10 差 {}。", words.zh, interval)};
+    if (gap.low > 0) return {fmt::format("{} beats the best simple rule, {}: NDCG@10 {}.", best.en, words.en, interval), fmt::format("{}优于最好的简单规则（{}）：NDCG@10 差 {}。", best.zh, words.zh, interval)};
+    if (gap.high < 0) return {fmt::format("The best simple rule, {}, beats {}: NDCG@10 {}. Use the rule.", words.en, words_for(mixture->name).en, interval), fmt::format("最好的简单规则（{}）优于{}：NDCG@10 差 {}。建议使用该规则。", words.zh, best.zh, interval)};
+    return {fmt::format("No clear difference between {} and the best simple rule, {}: NDCG@10 {}.", words_for(mixture->name).en, words.en, interval), fmt::format("{}与最好的简单规则（{}）之间没有明显差异：NDCG@10 差 {}。", best.zh, words.zh, interval)};
 }
 
 }  // namespace
 
 Result<NextPurchaseResult> evaluate_next_purchase(const TrainingSplit& split, std::span<const Unit> test, std::size_t products, bool allow_repeats,
-                                                  std::int64_t now_ms, const std::filesystem::path& directory, const NetworkOptions& options) {
+                                                  Known known, std::int64_t now_ms, const std::filesystem::path& directory, const NetworkOptions& options) {
     NextPurchaseResult result;
     auto run = train_network(split.data, directory, options);
     if (!run) return run.error();
@@ -130,7 +149,14 @@ Result<NextPurchaseResult> evaluate_next_purchase(const TrainingSplit& split, st
     if (!loaded) return loaded.error();
     auto network = std::make_shared<const NetworkRecommender>(std::move(*loaded));
     result.settings = tune_next_purchase(split, products, network, allow_repeats, now_ms, options.seed, options.threads);
-    auto methods = build_methods(split.full, products, result.settings, network, now_ms, options.threads);
+    auto methods = build_methods(split.fit, products, result.settings, network, now_ms, options.threads);
+    auto ranker = fit_ranker(methods, split.validation, allow_repeats, options.seed, options.threads);
+    if (!ranker) return ranker.error();
+    if (known == Known::kAllBeforeTest) methods = build_methods(split.full, products, result.settings, network, now_ms, options.threads);
+    if (*ranker) {
+        result.ranker_rounds = (*ranker)->rounds;
+        methods.ranker = std::make_shared<const Ranker>(methods, std::move((*ranker)->trees), allow_repeats);
+    }
     if (!allow_repeats) methods.repeats = nullptr;
     for (const auto& method : methods.all()) result.methods.push_back(judged(*method, test, products, options.seed, options.threads));
     result.customers = test.size();

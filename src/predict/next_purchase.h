@@ -31,7 +31,11 @@ struct NextPurchaseMethods {
     std::shared_ptr<const PairCounts> pairs;
     std::shared_ptr<const NetworkRecommender> network;  // null without a network
     std::shared_ptr<const Mixture> mixture;
+    std::shared_ptr<const Recommender> ranker;          // null where the mixture was as good or evidence was thin
     std::vector<std::shared_ptr<const Recommender>> all() const;
+    const Recommender& best() const noexcept { return ranker ? *ranker : *mixture; }
+    // The mixture's shares from those of its two dear parts, [P] each; `network` empty without one.
+    std::vector<float> mix(std::span<const Step> history, std::int64_t now_ms, std::span<const float> network, std::span<const float> pairs) const;
 };
 
 NextPurchaseMethods build_methods(std::span<const sequence::Sequence> sequences, std::size_t products, const NextPurchaseSettings& settings,
@@ -56,16 +60,21 @@ struct NextPurchaseResult {
     std::int64_t cut_ms = 0;
     std::vector<MethodResult> methods;
     NextPurchaseSettings settings;
+    int ranker_rounds = 0;  // trees of the ranker, 0: the mixture serves
     NetworkRun network;
     Text verdict;
 };
 
 inline constexpr std::size_t kBootstrapDraws = 1000;
-inline constexpr std::size_t kTuningUnitsLimit = 1500;
+inline constexpr std::size_t kTuningUnitsLimit = 3000;
+
+// What the counting memories know when they answer the test: the training part alone, as public protocols want it, or
+// the validation part too, as a shop would.
+enum class Known { kTrainingAlone, kAllBeforeTest };
 
 // Trains a network in `directory`, tunes on the split, evaluates on `test`.
 Result<NextPurchaseResult> evaluate_next_purchase(const TrainingSplit& split, std::span<const Unit> test, std::size_t products, bool allow_repeats,
-                                                  std::int64_t now_ms, const std::filesystem::path& directory, const NetworkOptions& network);
+                                                  Known known, std::int64_t now_ms, const std::filesystem::path& directory, const NetworkOptions& network);
 
 // "a" against "b" on the same units: mean difference of NDCG@10 with its paired bootstrap interval.
 Interval compare(const MethodResult& a, const MethodResult& b, std::uint64_t seed);

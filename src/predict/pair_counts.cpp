@@ -113,6 +113,35 @@ void PairCounts::score(std::span<const Step> history, std::int64_t, std::span<fl
     for (std::size_t j = 0; j < shares.size(); ++j) shares[j] = static_cast<float>(shares[j] * pairs + popularity_[j] * rest);
 }
 
+std::vector<PairCounts::Evidence> PairCounts::evidence(std::span<const Step> history, std::span<const std::int32_t> products) const {
+    constexpr float kSlowRecall = 0.8f, kSlowBack = 0.8f, kBackwardRecall = 0.5f;
+    std::vector<Evidence> out(products.size());
+    float slow = 1, quick = 1;
+    std::size_t used = 0;
+    const std::int32_t newest = history.empty() ? 0 : history.back().occasion;
+    auto occasion = newest;
+    for (auto step = history.rbegin(); step != history.rend() && used < options_.history_limit; ++step) {
+        if (step->occasion != occasion) {
+            slow *= kSlowRecall;
+            quick *= kBackwardRecall;
+            occasion = step->occasion;
+        }
+        if (step->product < 0) continue;
+        ++used;
+        const auto entries = row(step->product);
+        const float from = from_weight_[static_cast<std::size_t>(step->product)];
+        for (std::size_t k = 0; k < products.size(); ++k) {
+            const auto found = std::ranges::lower_bound(entries, products[k], {}, &Entry::product);
+            if (found == entries.end() || found->product != products[k]) continue;
+            out[k].slow += slow * from * (found->forward + kSlowBack * found->backward);
+            out[k].backward += quick * from * found->backward;
+            out[k].plain += found->forward + found->backward;
+            if (occasion == newest) out[k].last += from * found->forward;
+        }
+    }
+    return out;
+}
+
 std::int32_t PairCounts::strongest_reason(std::span<const Step> history, std::int32_t product) const {
     float best = 0, weight = 1;
     std::int32_t reason = kNoProduct, occasion = history.empty() ? 0 : history.back().occasion;

@@ -30,6 +30,16 @@ public:
     std::string_view name() const override { return "pair_counts"; }
     void score(std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const override;
 
+    // What pairs say about chosen products under other exponents than options(), without popularity of the candidate.
+    struct Evidence {
+        float slow = 0;      // the history fades slowly, both directions
+        float last = 0;      // the last occasion alone, forward
+        float backward = 0;  // candidate before history
+        float plain = 0;     // bare counts, no fading
+    };
+    // O(products x history_limit x log row).
+    std::vector<Evidence> evidence(std::span<const Step> history, std::span<const std::int32_t> products) const;
+
     // The history product that speaks most for `product`, or kNoProduct.
     std::int32_t strongest_reason(std::span<const Step> history, std::int32_t product) const;
 

@@ -13,7 +13,7 @@ Result<NextPurchaseResult> evaluate_time_split(const ShopData& data, const std::
     const std::int64_t cut_ms = after_days(data.last_time, -test_days).ms;
     const auto split = split_by_time(data.sequences, data.products(), cut_ms, std::min(kValidationDays, test_days / 3));
     const auto test = next_order_units(data.sequences, cut_ms, test_days + 1);
-    auto result = evaluate_next_purchase(split, test, data.products(), true, cut_ms, directory / "time_split", network);
+    auto result = evaluate_next_purchase(split, test, data.products(), true, Known::kAllBeforeTest, cut_ms, directory / "time_split", network);
     if (!result) return result.error();
     result->protocol = "time_split";
     result->cut_ms = cut_ms;
@@ -28,7 +28,7 @@ Result<NextPurchaseResult> evaluate_leave_one_out(const ShopData& data, const st
     auto purchases = data.sequences;
     for (auto& sequence : purchases) std::erase_if(sequence.steps, [](const sequence::Step& step) { return !step.purchase(); });
     const auto split = leave_one_out(purchases, data.products(), true, false);
-    auto result = evaluate_next_purchase(split.training, split.test, data.products(), true, data.last_time.ms, directory / "leave_one_out", network);
+    auto result = evaluate_next_purchase(split.training, split.test, data.products(), true, Known::kTrainingAlone, data.last_time.ms, directory / "leave_one_out", network);
     if (!result) return result.error();
     result->protocol = "leave_one_out";
     result->description = {"Purchases only: each customer's last purchased product is hidden and predicted from the purchases before it, those of the same order included. Other customers' later purchases are known, so this flatters every method; the time split is the honest one.",

@@ -7,12 +7,15 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "predict/protocols.h"
+#include "predict/ranker.h"
 
 namespace perennial::predict {
 namespace {
 
 namespace fs = std::filesystem;
 namespace json = boost::json;
+
+constexpr const char* kRankerFile = "ranker.json";
 
 json::object to_json(const NextPurchaseSettings& s) {
     return {{"format", "perennial.next-purchase"}, {"version", 1}, {"popularity_half_life_days", s.popularity_half_life_days},
@@ -75,9 +78,13 @@ Result<ShopTraining> train_shop(const ShopData& data, const fs::path& shop, cons
     training.network = *trained;
     auto network = NetworkRecommender::load(trained->weights);
     if (!network) return network.error();
-    training.settings = tune_next_purchase(split, data.products(), std::make_shared<const NetworkRecommender>(std::move(*network)), true, now_ms,
-                                           options.seed, options.threads);
+    const auto shared = std::make_shared<const NetworkRecommender>(std::move(*network));
+    training.settings = tune_next_purchase(split, data.products(), shared, true, now_ms, options.seed, options.threads);
     PERENNIAL_TRY(write_file(directory / "next-purchase.json", json::serialize(to_json(training.settings))));
+    const auto methods = build_methods(split.fit, data.products(), training.settings, shared, now_ms, options.threads);
+    const auto ranker = fit_ranker(methods, split.validation, true, options.seed, options.threads);
+    if (!ranker) return ranker.error();
+    if (*ranker) PERENNIAL_TRY((*ranker)->trees.save(directory / kRankerFile));
 
     auto churn_options = options;
     churn_options.label = "the churn forecast";
@@ -121,6 +128,12 @@ Result<ShopModels> load_shop_models(const ShopData& data, const fs::path& shop, 
     }
     const auto sequences = sequences_of(data, models.vocabulary);
     models.methods = build_methods(sequences, models.vocabulary.size(), models.settings, std::move(network), data.last_time.ms + 1, threads);
+    std::error_code absent;
+    if (!directory.empty() && fs::exists(directory / kRankerFile, absent)) {
+        auto trees = TreeSum::load(directory / kRankerFile, kRankFeatures);
+        if (!trees) return trees.error();
+        models.methods.ranker = std::make_shared<const Ranker>(models.methods, std::move(*trees), true);
+    }
     models.replenishment = Replenishment(sequences, models.vocabulary.size());
     return models;
 }

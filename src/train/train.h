@@ -31,7 +31,7 @@ struct TrainOptions {
     std::int64_t batch_positions = 1024;
     // How an epoch looks at its sequences (batches.h).
     double later_decay = 0;      // weight of the targets after the next one, per step; 0: the next one alone
-    double reversed_share = 0;   // windows read from the end
+    double reversed_share = 0.3; // windows read from the end
     double masked_share = 0;     // input products hidden
     double average_decay = 0.99;  // of the weights' running mean, which is what is judged and kept; 0: the weights themselves
     double hazard_weight = 0.1;  // of the time-to-purchase loss beside the product loss; no effect without times

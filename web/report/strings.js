@@ -607,6 +607,7 @@ const Strings = (() => {
       pair_counts: ["Pair counts", "共购计数"],
       network: ["Behaviour model", "行为模型"],
       mixture: ["Mixture", "混合模型"],
+      ranker: ["Learned ranking", "学习排序"],
       recency: ["Recency", "最近购买时间"],
       rhythm_rule: ["Customer’s own rhythm", "客户自身节奏规则"],
       time_head: ["Model’s time head", "模型的时间预测头"],
@@ -677,6 +678,10 @@ const Strings = (() => {
     ],
     network: ["A neural network that reads the customer’s history in order.", "按时间顺序读取客户历史的神经网络。"],
     mixture: ["A weighted sum of the methods above.", "以上方法的加权和。"],
+    ranker: [
+      "Decision trees that put the best candidates of all methods in order.",
+      "用决策树对各方法的最佳候选商品统一排序。",
+    ],
     recency: ["The longer the silence, the higher the risk; the same for everybody.", "沉默越久风险越高，对所有客户一视同仁。"],
     rhythm_rule: ["The silence compared with the customer’s own usual gaps.", "将沉默时间与客户自己的通常间隔相比。"],
     time_head: ["When the behaviour model expects the next purchase.", "行为模型对下次购买时间的预期。"],
