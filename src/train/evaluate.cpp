@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/parallel.h"
+#include "kernels/norm_gate.h"
 
 namespace perennial::train {
 namespace {
@@ -37,13 +38,12 @@ Quality evaluate_group(const TorchNetwork& network, const model::TrainingData& d
     const auto logits = at::addmm(network.product_bias(), query, network.product_table().t());
     const auto products = static_cast<std::size_t>(logits.size(1));
 
+    std::vector<float> shares(products);
     Quality sum;
     for (std::size_t u = 0; u < units.size(); ++u) {
         float* row = logits.data_ptr<float>() + u * products;
-        const float top = *std::max_element(row, row + products);
-        double mass = 0;
-        for (std::size_t p = 0; p < products; ++p) mass += std::exp(row[p] - top);
-        const double log_mass = std::log(mass) + top;
+        kernels::softmax({row, products}, shares, products);
+        const double log_mass = double{*std::max_element(row, row + products)} - std::log(double{*std::ranges::max_element(shares)});
         for (const auto seen : units[u].seen) row[seen] = -std::numeric_limits<float>::infinity();
         double gain = 0, ideal = 0, hits = 0, loss = 0;
         const auto relevant = units[u].relevant.size();
