@@ -31,7 +31,7 @@ struct SoftmaxLossGradient {
 };
 
 // The loss, summed in double. Exact to float rounding of the logits also where the true class's probability underflows.
-// Memory, freed before returning: 16 MiB, or 128 P bytes where that is more (kLossTileFloats, kLossRows); for a width that is
+// Memory, freed before returning: 24 MiB, or 384 P bytes where that is more (kLossTileFloats, kLossRows); for a width that is
 // no multiple of 16 also two padded copies of h and table.
 double softmax_loss(const SoftmaxLoss& input, const SoftmaxLossGradient& gradient, unsigned threads);
 

@@ -71,10 +71,14 @@ struct Logits {
     template <std::size_t M>
     void run(std::size_t first) const noexcept {
         const float *rows = table + first * width, *add = bias + first;
+        const auto row = [=, w = width](std::size_t m, std::size_t, std::size_t k) {
+            // The next group's rows, spread over k: M short streams at once are more than the hardware's own prefetch follows.
+            if (m == 0) __builtin_prefetch(rows + M * w + k * M);
+            return rows[m * w + k];
+        };
         for (std::size_t lane = 0; lane < kLossRows; lane += N * V::kLanes)
-            product_tile<V, M, N>([=](std::size_t m, std::size_t) { return V::set1(add[m]); },
-                                  [=, w = width](std::size_t m, std::size_t, std::size_t k) { return rows[m * w + k]; }, 1, width,
-                                  h_columns + lane, kLossRows, to + first * kLossRows + lane, kLossRows);
+            product_tile<V, M, N>([=](std::size_t m, std::size_t) { return V::set1(add[m]); }, row, 1, width, h_columns + lane,
+                                  kLossRows, to + first * kLossRows + lane, kLossRows);
     }
 };
 
@@ -107,7 +111,7 @@ struct ClassGradient {
         product_tile<V, M, N>(
             [=, add = part.add](std::size_t m, std::size_t n) { return add ? V::load(to + m * width + n * V::kLanes) : V::zero(); },
             [=](std::size_t m, std::size_t j, std::size_t k) {
-                // The group's rows of the next strip lie a strip away: too far for the hardware's own prefetch. Spread over k.
+                // The same rows of the next strip, likewise.
                 if (m == 0) __builtin_prefetch(from + (j + 1) * strip + k * M);
                 return from[j * strip + m * kLossRows + k];
             },
