@@ -39,8 +39,9 @@ profile: base event journal catalog
 sequence: base event catalog profile
 kernels: base
 model: base kernels
+tune: base
 train: base sequence model kernels
-predict: base event sequence model catalog profile
+predict: base event sequence model tune catalog profile
 decide: base event catalog profile predict
 measure: base event catalog profile sequence predict decide model
 api: base event journal ingest simulate catalog profile sequence kernels model predict decide measure
