@@ -43,7 +43,7 @@ tune: base
 train: base sequence model kernels
 predict: base event sequence model tune catalog profile
 decide: base event catalog profile predict
-measure: base event catalog profile sequence predict decide model
+measure: base event catalog profile sequence tune predict decide model
 api: base event journal ingest simulate catalog profile sequence kernels model predict decide measure
 )");
     for (std::string line; std::getline(lines, line);) {

@@ -55,7 +55,7 @@ int main(int argc, char** argv) {
     train::TrainOptions options;
     pid_t parent = 0;
     CLI::App app{"Trains a network from a training-data file (docs/formats/training-data.md).", "perennial-train"};
-    app.option_defaults()->always_capture_default();
+    app.option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     app.add_option("--data", data_file, "training data: a perennial.sequences file")->required();
     app.add_option("--out", out_dir, "folder for model.safetensors, curves.csv and run.json")->required();
     app.add_option("--width", options.width, "size of a vector");

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 
@@ -122,6 +123,15 @@ Status bench_nextitem(const BenchCommand& options) {
     network.extra = options.train_flags;
     network.label = options.sequences.filename();
     const auto out = options.out.empty() ? scratch.path() : options.out;
+    std::optional<predict::SearchResult> search;
+    if (options.search.trials > 0) {
+        auto found = predict::search_settings(split.training.data, out / "search", network, options.search);
+        if (!found) return found.error();
+        network.extra.insert(network.extra.end(), found->flags.begin(), found->flags.end());
+        network.done = found->winner;
+        if (!options.common.json) fmt::print("{}\n", measure::to_text(*found));
+        search = std::move(*found);
+    }
     auto result = predict::evaluate_next_purchase(split.training, split.test, sequences->items, false, predict::Known::kTrainingAlone, 0, out, network);
     if (!result) return result.error();
     result->protocol = "leave_one_out";
@@ -131,6 +141,7 @@ Status bench_nextitem(const BenchCommand& options) {
         {"users", sequences->users.size()}, {"users_tested", split.test.size()}, {"items", sequences->items}, {"seed", options.common.seed}, {"threads", options.common.threads},
         {"train_seconds", result->network.train_seconds}, {"train_seconds_to_best", result->network.best_seconds},
         {"positions_per_second", result->network.targets_per_second}, {"epochs", result->network.epochs}, {"best_epoch", result->network.best_epoch}};
+    if (search) report["search"] = measure::to_json(*search);
     boost::json::object baselines;
     for (const auto& method : result->methods) {
         if (&method == &result->methods.back()) put_metrics(report, method), report["method"] = method.name;  // the best one comes last

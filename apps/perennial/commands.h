@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "predict/settings_search.h"
 
 namespace perennial::app {
 
@@ -28,14 +29,35 @@ struct ImportCommand {
     std::vector<std::string> disabled_rules;
     bool list_presets = false;
 };
-struct TrainCommand { Common common; double seconds_limit = 90; };
+struct TrainCommand {
+    Common common;
+    double seconds_limit = 90;
+    std::vector<std::string> train_flags;
+    predict::SearchOptions search;
+    bool update = false;
+    double replay_share = 0.25, rate_share = 0.3;  // of an update
+};
 struct EvaluateCommand { Common common; double seconds_limit = 90; };
 struct CustomerCommand { Common common; std::string id; bool anonymous = false; };
 struct RecommendCommand { Common common; std::string customer; bool anonymous = false; std::size_t count = 10; };
 struct ServeCommand { Common common; std::string listen; };
 struct RunCommand { Common common; std::vector<fs::path> files; std::string mapping, listen; bool serve = true; double seconds_limit = 60; };
 struct SimulateCommand { Common common; fs::path out; std::uint32_t customers = 2000, products = 400, days = 540; };
-struct BenchCommand { Common common; fs::path sequences, out; double seconds_limit = 0; std::vector<std::string> train_flags; };
+struct BenchCommand {
+    Common common;
+    fs::path sequences, out;
+    double seconds_limit = 0;
+    std::vector<std::string> train_flags;
+    predict::SearchOptions search;
+};
+
+struct ContinualCommand {
+    Common common;
+    fs::path out;
+    double seconds_limit = 0;
+    std::vector<std::string> train_flags;
+    double replay_share = 0.25, rate_share = 0.3;
+};
 
 Status init(const InitCommand&);
 Status import(const ImportCommand&);
@@ -49,5 +71,6 @@ Status serve(const ServeCommand&);
 Status run(const RunCommand&);
 Status simulate(const SimulateCommand&);
 Status bench_nextitem(const BenchCommand&);
+Status bench_continual(const ContinualCommand&);
 
 }  // namespace perennial::app

@@ -30,6 +30,20 @@ void add_seed(CLI::App* command, Common& common) {
     command->add_option("--seed", common.seed, "same seed, same numbers, when no time limit cuts training short")->capture_default_str();
 }
 
+void add_train_flags(CLI::App* command, std::vector<std::string>& flags) {
+    command->add_option("--train", flags, "further flags of perennial-train, such as --train=--width=128; may be repeated")->allow_extra_args(false);
+}
+void add_search(CLI::App* command, predict::SearchOptions& search) {
+    command->add_option("--search", search.trials, "choose the network's settings by so many trials, on validation data")->check(CLI::Range(1, 10'000));
+    command->add_option("--search-seconds", search.seconds_limit, "start no new trial after so long; 0: no limit")->capture_default_str();
+    command->add_option("--search-epochs", search.epochs_limit, "epochs of the trials that are trained to the end")->capture_default_str()->check(CLI::Range(1, 10'000));
+}
+
+void add_update(CLI::App* command, double& replay_share, double& rate_share) {
+    command->add_option("--replay", replay_share, "share of the customers whose earlier behaviour an update learns again")->capture_default_str()->check(CLI::Range(0.0, 1.0));
+    command->add_option("--update-rate", rate_share, "learning rate of an update, as a share of the full one")->capture_default_str()->check(CLI::Range(0.001, 1.0));
+}
+
 int dispatch(int argc, char** argv) {
     CLI::App app{"Perennial: from a shop's events to recommendations, churn scores and measured decisions"};
     app.set_version_flag("--version", std::string(build_commit()));
@@ -70,6 +84,11 @@ int dispatch(int argc, char** argv) {
     add_seed(train_command, train_options.common);
     add_threads(train_command, train_options.common);
     train_command->add_option("--seconds", train_options.seconds_limit, "training time of each network at most; 0: no limit")->capture_default_str();
+    add_train_flags(train_command, train_options.train_flags);
+    add_search(train_command, train_options.search);
+    auto* update = train_command->add_flag("--update", train_options.update, "go on from the current run with what happened since it learned");
+    update->excludes("--search");
+    add_update(train_command, train_options.replay_share, train_options.rate_share);
     train_command->callback([&] { status = train(train_options); });
 
     EvaluateCommand evaluate_options;
@@ -146,9 +165,23 @@ int dispatch(int argc, char** argv) {
     nextitem->add_option("--seed", bench_options.common.seed, "same seed, same numbers")->capture_default_str();
     nextitem->add_option("--threads", bench_options.common.threads, "threads")->capture_default_str()->check(CLI::Range(1, 256));
     nextitem->add_option("--seconds", bench_options.seconds_limit, "training time at most; 0: no limit")->capture_default_str();
-    nextitem->add_option("--train", bench_options.train_flags, "further flags of perennial-train, such as --train=--width=128; may be repeated")->allow_extra_args(false);
+    add_train_flags(nextitem, bench_options.train_flags);
+    add_search(nextitem, bench_options.search);
     nextitem->add_flag("--json", bench_options.common.json, "results as JSON");
     nextitem->callback([&] { status = bench_nextitem(bench_options); });
+
+    ContinualCommand continual_options;
+    continual_options.common.threads = threads;
+    auto* continual = bench_command->add_subcommand("continual", "a network updated month by month against one trained again and one left alone");
+    add_shop(continual, continual_options.common);
+    add_json(continual, continual_options.common);
+    add_seed(continual, continual_options.common);
+    add_threads(continual, continual_options.common);
+    add_train_flags(continual, continual_options.train_flags);
+    continual->add_option("--out", continual_options.out, "folder for weights and curves; a temporary one by default");
+    continual->add_option("--seconds", continual_options.seconds_limit, "training time of each network at most; 0: no limit")->capture_default_str();
+    add_update(continual, continual_options.replay_share, continual_options.rate_share);
+    continual->callback([&] { status = bench_continual(continual_options); });
 
     try {
         app.parse(argc, argv);

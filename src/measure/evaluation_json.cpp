@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/file.h"
 #include "base/text.h"
 
@@ -20,6 +22,57 @@ std::string cell(const predict::Interval& i) { return fmt::format("{:.4f} [{:.4f
 json::object to_json(const predict::NetworkRun& run) {
     return {{"epochs", run.epochs}, {"best_epoch", run.best_epoch}, {"train_seconds", run.train_seconds}, {"train_seconds_to_best", run.best_seconds},
             {"positions_per_second", run.targets_per_second}, {"parameters", run.parameters}, {"valid_ndcg@10", run.valid_ndcg10}};
+}
+
+json::object to_json(const predict::SearchResult& search) {
+    const auto last = [](const auto& result) {
+        json::object object{{"trial", result.trial}, {"epochs", result.epochs}, {"valid_ndcg@10", nullptr}};
+        if (result.value) object["valid_ndcg@10"] = *result.value;
+        return object;
+    };
+    json::array trials, importances;
+    double seconds = 0;
+    for (const auto& result : search.results) {
+        auto trial = last(result);
+        trial["rung"] = result.rung;
+        trial["seconds"] = result.seconds;
+        json::object values;
+        for (std::size_t j = 0; j < search.space.size(); ++j) values[search.space[j].name] = tune::text(search.space[j], result.values[j]);
+        trial["settings"] = std::move(values);
+        if (!result.problem.empty()) trial["problem"] = result.problem;
+        trials.push_back(std::move(trial));
+        seconds += result.seconds;
+    }
+    for (const auto& importance : tune::importances(search.space, search.results))
+        importances.push_back(json::object{{"setting", importance.name}, {"rank_correlation", importance.correlation}, {"effect", importance.effect}});
+    return {{"best", last(search.best)}, {"defaults", last(search.defaults)}, {"flags", json::array(search.flags.begin(), search.flags.end())},
+            {"rungs", json::array(search.rungs.begin(), search.rungs.end())}, {"seconds", seconds}, {"stopped_by_time", search.stopped_by_time},
+            {"trials", std::move(trials)}, {"importance_hint", std::move(importances)}};
+}
+
+std::string to_text(const predict::SearchResult& search) {
+    std::string out = fmt::format("{:>5} {:>6} {:>9} {:>8}", "trial", "epochs", "NDCG@10", "seconds");
+    for (const auto& parameter : search.space) out += fmt::format("  {:>{}}", parameter.name, std::max<std::size_t>(parameter.name.size(), 9));
+    double seconds = 0;
+    for (const auto& result : search.results) {
+        out += fmt::format("\n{:>5} {:>6} {:>9} {:>8.1f}", result.trial, result.epochs, result.value ? fmt::format("{:.4f}", *result.value) : "failed", result.seconds);
+        for (std::size_t j = 0; j < search.space.size(); ++j)
+            out += fmt::format("  {:>{}}", tune::text(search.space[j], result.values[j]), std::max<std::size_t>(search.space[j].name.size(), 9));
+        seconds += result.seconds;
+    }
+    const double best = search.best.value.value_or(0), defaults = search.defaults.value.value_or(0);
+    out += fmt::format("\nBest on validation: trial {}, NDCG@10 {:.4f}; the defaults {:.4f} ({:+.4f}). {:.0f} s{}.\nFlags: {}\n", search.best.trial, best, defaults,
+                       best - defaults, seconds, search.stopped_by_time ? ", stopped by time" : "", fmt::join(search.flags, " "));
+    const auto importances = tune::importances(search.space, search.results);
+    if (!importances.empty()) {
+        out += "What seemed to matter (share of the first rung's ranks; a hint):";
+        for (const auto& importance : importances) {
+            out += fmt::format(" {} {:.2f}", importance.name, importance.effect);
+            if (importance.correlation != 0) out += importance.correlation > 0 ? " (more is better)" : " (less is better)";
+            out += &importance == &importances.back() ? "\n" : ",";
+        }
+    }
+    return out;
 }
 
 json::object to_json(const predict::NextPurchaseResult& result) {

@@ -47,23 +47,7 @@ double number(const boost::json::object& object, std::string_view field) {
 
 }  // namespace
 
-Result<NetworkRun> train_network(const model::TrainingData& data, const fs::path& directory, const NetworkOptions& options) {
-    auto program = trainer_program();
-    if (!program) return program.error();
-    std::error_code error;
-    fs::create_directories(directory, error);
-    const auto data_file = directory / "training-data.safetensors";
-    PERENNIAL_TRY(model::write_training_data(data, data_file));
-    std::vector<std::string> arguments{program->string(), "--data", data_file.string(), "--out", directory.string(),
-                                       "--seed", std::to_string(options.seed), "--threads", std::to_string(options.threads)};
-    if (options.seconds_limit > 0) arguments.insert(arguments.end(), {"--seconds-limit", fmt::format("{}", options.seconds_limit)});
-    arguments.insert(arguments.end(), {"--parent", std::to_string(::getpid())});
-    arguments.insert(arguments.end(), options.extra.begin(), options.extra.end());
-    log::info("training {}: {} sequences, {} events, {} products", options.label, data.sequences(), data.events(), data.products);
-    auto code = run(arguments);
-    if (!code) return code.error();
-    fs::remove(data_file, error);
-    if (*code != 0) return Error{Code::kIo, fmt::format("perennial-train ended with code {}; its message stands above", *code)};
+Result<NetworkRun> read_network_run(const fs::path& directory) {
     auto text = read_file(directory / "run.json");
     if (!text) return text.error();
     boost::system::error_code parse_error;
@@ -80,6 +64,41 @@ Result<NetworkRun> train_network(const model::TrainingData& data, const fs::path
     result.targets_per_second = number(report, "positions_per_second");
     result.valid_ndcg10 = number(report, "valid_ndcg10");
     result.parameters = static_cast<std::int64_t>(number(report, "parameters"));
+    return result;
+}
+
+Result<NetworkRun> train_network(const fs::path& data_file, const fs::path& directory, const NetworkOptions& options) {
+    auto program = trainer_program();
+    if (!program) return program.error();
+    std::error_code error;
+    fs::create_directories(directory, error);
+    std::vector<std::string> arguments{program->string(), "--data", data_file.string(), "--out", directory.string(),
+                                       "--seed", std::to_string(options.seed), "--threads", std::to_string(options.threads)};
+    if (options.seconds_limit > 0) arguments.insert(arguments.end(), {"--seconds-limit", fmt::format("{}", options.seconds_limit)});
+    arguments.insert(arguments.end(), {"--parent", std::to_string(::getpid())});
+    arguments.insert(arguments.end(), options.extra.begin(), options.extra.end());
+    auto code = run(arguments);
+    if (!code) return code.error();
+    if (*code > 128) return Error{Code::kBusy, fmt::format("perennial-train was ended by signal {}", *code - 128)};
+    if (*code != 0) return Error{Code::kIo, fmt::format("perennial-train ended with code {}; its message stands above", *code)};
+    return read_network_run(directory);
+}
+
+Result<NetworkRun> train_network(const model::TrainingData& data, const fs::path& directory, const NetworkOptions& options) {
+    std::error_code error;
+    fs::create_directories(directory, error);
+    if (!options.done.empty()) {
+        for (const char* name : {"model.safetensors", "curves.csv", "run.json"}) {
+            fs::copy_file(options.done / name, directory / name, fs::copy_options::overwrite_existing, error);
+            if (error) return Error{Code::kIo, fmt::format("copy {}: {}", (options.done / name).string(), error.message())};
+        }
+        return read_network_run(directory);
+    }
+    const auto data_file = directory / "training-data.safetensors";
+    PERENNIAL_TRY(model::write_training_data(data, data_file));
+    log::info("training {}: {} sequences, {} events, {} products", options.label, data.sequences(), data.events(), data.products);
+    auto result = train_network(data_file, directory, options);
+    fs::remove(data_file, error);
     return result;
 }
 

@@ -18,6 +18,7 @@ struct NetworkOptions {
     double seconds_limit = 90;       // stops after the epoch in which it is reached; 0: none
     std::string label = "the model that serves";  // what is being trained, for the log
     std::vector<std::string> extra;  // further flags of perennial-train
+    std::filesystem::path done = {}; // a folder where this very training was done before: its results are taken over
 };
 
 struct NetworkRun {
@@ -28,7 +29,13 @@ struct NetworkRun {
 };
 
 // Writes the data into `directory`, runs the trainer, reads what it reports; the data file is removed afterwards.
-// Errors: kUnsupported when perennial-train is not beside this program, else what the trainer said.
+// Errors: kUnsupported when perennial-train is not beside this program, kBusy when a signal ended it, kIo when it failed
+// (its message stands on standard error).
 Result<NetworkRun> train_network(const model::TrainingData& data, const std::filesystem::path& directory, const NetworkOptions& options);
+// As above on a data file that exists already, and stays.
+Result<NetworkRun> train_network(const std::filesystem::path& data_file, const std::filesystem::path& directory, const NetworkOptions& options);
+
+// What a training left in `directory`. Errors: kNotFound, kCorrupt.
+Result<NetworkRun> read_network_run(const std::filesystem::path& directory);
 
 }  // namespace perennial::predict

@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "predict/boosted_trees.h"
 #include "predict/churn.h"
+#include "predict/continual.h"
 #include "predict/pair_counts.h"
 #include "predict/recommender.h"
 #include "predict/statistics.h"
@@ -277,6 +278,47 @@ TEST(TrainingSet, what_was_looked_at_on_the_way_to_a_held_out_purchase_tells_not
 }
 
 // --- trees and churn ---
+
+TEST(TrainingSet, an_update_learns_what_is_later_behind_its_context_and_replays_a_share_whole) {
+    std::vector<Sequence> sequences;
+    for (int s = 0; s < 400; ++s) {
+        Sequence made{profile::user_key("c" + std::to_string(s)), {}};
+        for (std::int32_t day = 0; day < 40; day += s % 2 == 0 ? 1 : 2)  // odd ones never come after day 20
+            if (s % 2 == 0 || day < 20) made.steps.push_back({day, kBuy, 1, day * kMsPerDay, static_cast<std::int32_t>(made.steps.size())});
+        sequences.push_back(std::move(made));
+    }
+    const auto data = split_by_time(sequences, 40, 40 * kMsPerDay, 5).data;
+    const auto targets = [](const model::TrainingData& d, std::size_t s) {
+        return std::count(d.role.begin() + d.offsets[s], d.role.begin() + d.offsets[s + 1], model::kTrainTarget);
+    };
+    const auto none = only_later(data, 30 * kMsPerDay, 0, 4, 1);
+    ASSERT_TRUE(model::check(none));
+    ASSERT_EQ(none.sequences(), 200u) << "only those who came later";
+    for (std::size_t s = 0; s < none.sequences(); ++s) {
+        EXPECT_EQ(none.product[static_cast<std::size_t>(none.offsets[s])], 26) << "four events of context";
+        EXPECT_EQ(targets(none, s), 5) << "days 30 to 34";
+        EXPECT_EQ(none.role[static_cast<std::size_t>(none.offsets[s + 1]) - 1], model::kValidationTarget);
+    }
+    const auto some = only_later(data, 30 * kMsPerDay, 0.25, 4, 1);
+    ASSERT_TRUE(model::check(some));
+    int whole = 0;
+    for (std::size_t s = 0; s < some.sequences(); ++s) {
+        const auto count = targets(some, s);
+        EXPECT_TRUE(count == 5 || count == 35 || count == 10) << count;
+        whole += count != 5;
+    }
+    EXPECT_GT(whole, 60);  // 100 of 400 expected; a binomial's five standard deviations are 43
+    EXPECT_LT(whole, 143);
+    const auto all = only_later(data, 30 * kMsPerDay, 1, 4, 1);
+    EXPECT_TRUE(all.product == data.product && all.role == data.role && all.offsets == data.offsets);
+    const auto again = only_later(data, 30 * kMsPerDay, 0.25, 4, 1);
+    EXPECT_TRUE(again.offsets == some.offsets) << "drawn by seed";
+}
+
+TEST(Continual, update_flags_scale_the_rate_that_was_given) {
+    EXPECT_EQ(update_flags({"--width=96", "--learning-rate=0.01"}, "w", 0.5), (std::vector<std::string>{"--width=96", "--learning-rate=0.01", "--learning-rate=0.005", "--init-weights=w"}));
+    EXPECT_EQ(update_flags({}, "w", 0.5).front(), "--learning-rate=0.001");
+}
 
 TEST(BoostedTrees, learn_a_rule_explain_it_and_come_back_from_disk) {
     Rng rng(8);

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/text.h"
 #include "predict/protocols.h"
 #include "predict/ranker.h"
@@ -60,44 +62,158 @@ fs::path current_run(const fs::path& shop) {
     return shop / "models" / run;
 }
 
-Result<ShopTraining> train_shop(const ShopData& data, const fs::path& shop, const NetworkOptions& options) {
-    ShopTraining training;
-    const auto stamp = iso8601(wall_clock_now());
-    const std::string run = fmt::format("run-{}{}{}-{}{}{}{}", stamp.substr(0, 4), stamp.substr(5, 2), stamp.substr(8, 2), stamp.substr(11, 2),
-                                        stamp.substr(14, 2), stamp.substr(17, 2), stamp.substr(20, 3));
-    const auto directory = shop / "models" / run;
-    std::error_code error;
-    fs::create_directories(directory, error);
-    if (error) return Error{Code::kIo, fmt::format("create {}: {}", directory.string(), error.message())};
-    PERENNIAL_TRY(data.vocabulary.save(directory / "vocabulary.txt"));
+namespace {
 
-    const std::int64_t now_ms = data.last_time.ms + 1;
-    const auto split = split_by_time(data.sequences, data.products(), now_ms, std::min(kValidationDays, data.days() / 5));
-    auto trained = train_network(split.data, directory, options);
-    if (!trained) return trained.error();
-    training.network = *trained;
-    auto network = NetworkRecommender::load(trained->weights);
+struct Run {
+    std::string name;
+    fs::path directory;
+};
+
+Result<Run> make_run(const fs::path& shop) {
+    const auto stamp = iso8601(wall_clock_now());
+    Run run{fmt::format("run-{}{}{}-{}{}{}{}", stamp.substr(0, 4), stamp.substr(5, 2), stamp.substr(8, 2), stamp.substr(11, 2), stamp.substr(14, 2), stamp.substr(17, 2), stamp.substr(20, 3)), {}};
+    run.directory = shop / "models" / run.name;
+    std::error_code error;
+    fs::create_directories(run.directory, error);
+    if (error) return Error{Code::kIo, fmt::format("create {}: {}", run.directory.string(), error.message())};
+    return run;
+}
+
+// Another state of the shop searches in another folder.
+std::string search_name(const model::TrainingData& data) {
+    const auto bytes = [](const auto& column) { return std::string_view(reinterpret_cast<const char*>(column.data()), column.size() * sizeof(column[0])); };
+    return fmt::format("search-{:016x}", hash64(bytes(data.product), hash64(bytes(data.time_ms))));
+}
+
+double validation_days(const ShopData& data) { return std::min(kValidationDays, data.days() / 5); }
+
+Status write_lineage(const Lineage& lineage, const fs::path& run) {
+    json::object object{{"format", "perennial.lineage"}, {"version", 1}, {"parent", nullptr}, {"learned_until_ms", lineage.learned_until_ms},
+                        {"data_until_ms", lineage.data_until_ms}, {"train_flags", json::array(lineage.train_flags.begin(), lineage.train_flags.end())}};
+    if (!lineage.parent.empty()) object["parent"] = lineage.parent;
+    return write_file(run / "lineage.json", json::serialize(object) + "\n");
+}
+
+// What serves beside the network, chosen and fitted with it: mixture weights, and trees over the candidates of all methods.
+Result<NextPurchaseSettings> tuned(const NetworkRun& trained, const TrainingSplit& split, std::size_t products, std::int64_t now_ms, const fs::path& run, const NetworkOptions& options) {
+    auto network = NetworkRecommender::load(trained.weights);
     if (!network) return network.error();
     const auto shared = std::make_shared<const NetworkRecommender>(std::move(*network));
-    training.settings = tune_next_purchase(split, data.products(), shared, true, now_ms, options.seed, options.threads);
-    PERENNIAL_TRY(write_file(directory / "next-purchase.json", json::serialize(to_json(training.settings))));
-    const auto methods = build_methods(split.fit, data.products(), training.settings, shared, now_ms, options.threads);
+    auto settings = tune_next_purchase(split, products, shared, true, now_ms, options.seed, options.threads);
+    PERENNIAL_TRY(write_file(run / "next-purchase.json", json::serialize(to_json(settings))));
+    const auto methods = build_methods(split.fit, products, settings, shared, now_ms, options.threads);
     const auto ranker = fit_ranker(methods, split.validation, true, options.seed, options.threads);
     if (!ranker) return ranker.error();
-    if (*ranker) PERENNIAL_TRY((*ranker)->trees.save(directory / kRankerFile));
+    if (*ranker) PERENNIAL_TRY((*ranker)->trees.save(run / kRankerFile));
+    return settings;
+}
 
-    auto churn_options = options;
+}  // namespace
+
+Result<Lineage> read_lineage(const fs::path& run) {
+    const auto path = run / "lineage.json";
+    auto text = read_file(path);
+    if (!text) return text.error();
+    Lineage lineage;
+    try {
+        const auto o = json::parse(*text).as_object();
+        if (o.at("format") != "perennial.lineage" || o.at("version") != 1) return Error{Code::kUnsupported, fmt::format("{}: want perennial.lineage version 1", path.string())};
+        if (!o.at("parent").is_null()) lineage.parent = o.at("parent").as_string();
+        lineage.learned_until_ms = o.at("learned_until_ms").to_number<std::int64_t>();
+        lineage.data_until_ms = o.at("data_until_ms").to_number<std::int64_t>();
+        for (const auto& flag : o.at("train_flags").as_array()) lineage.train_flags.emplace_back(flag.as_string());
+    } catch (const std::exception& problem) {
+        return Error{Code::kCorrupt, fmt::format("{}: {}", path.string(), problem.what())};
+    }
+    return lineage;
+}
+
+Result<ShopTraining> train_shop(const ShopData& data, const fs::path& shop, const ShopTrainingOptions& options) {
+    ShopTraining training;
+    const std::int64_t now_ms = data.last_time.ms + 1;
+    const auto split = split_by_time(data.sequences, data.products(), now_ms, validation_days(data));
+    auto network_options = options.network;
+    if (options.search.trials > 0) {
+        auto trials = options.network;
+        trials.seconds_limit = 0;  // epochs bound a trial: a clock would make the results depend on the machine
+        auto found = search_settings(split.data, shop / "models" / search_name(split.data), trials, options.search);
+        if (!found) return found.error();
+        network_options.extra.insert(network_options.extra.end(), found->flags.begin(), found->flags.end());
+        network_options.done = found->winner;
+        training.search = std::move(*found);
+    }
+
+    const auto run = make_run(shop);
+    if (!run) return run.error();
+    PERENNIAL_TRY(data.vocabulary.save(run->directory / "vocabulary.txt"));
+    auto trained = train_network(split.data, run->directory, network_options);
+    if (!trained) return trained.error();
+    training.network = *trained;
+    auto settings = tuned(*trained, split, data.products(), now_ms, run->directory, options.network);
+    if (!settings) return settings.error();
+    training.settings = *settings;
+
+    auto churn_options = options.network;
     churn_options.label = "the churn forecast";
-    auto churn = fit_churn(data, directory, churn_options);
+    auto churn = fit_churn(data, run->directory, churn_options);
     if (churn) {
-        PERENNIAL_TRY(churn->model.save(directory));
+        PERENNIAL_TRY(churn->model.save(run->directory));
         training.churn = std::move(churn->evaluation);
     } else if (churn.error().code == Code::kInvalid) {
         training.churn_missing = churn.error().message;  // too little evidence is an answer, not a failure
     } else {
         return churn.error();
     }
-    PERENNIAL_TRY(write_file(shop / "models" / "current", run + "\n"));
+    PERENNIAL_TRY(write_lineage({{}, after_days({now_ms}, -validation_days(data)).ms, now_ms, network_options.extra}, run->directory));
+    PERENNIAL_TRY(write_file(shop / "models" / "current", run->name + "\n"));
+    return training;
+}
+
+Result<ShopTraining> update_shop(const ShopData& data, const fs::path& shop, const UpdateOptions& options) {
+    const auto parent = current_run(shop);
+    if (parent.empty()) return Error{Code::kNotFound, fmt::format("{}: no trained run to update; train once without --update", shop.string())};
+    const auto lineage = read_lineage(parent);
+    if (!lineage) return lineage.error();
+    const std::int64_t now_ms = data.last_time.ms + 1;
+    if (now_ms <= lineage->data_until_ms)
+        return Error{Code::kInvalid, fmt::format("nothing has happened since {} was trained: its data end at {}", parent.filename().string(), iso8601({lineage->data_until_ms}))};
+
+    auto known = sequence::Vocabulary::load(parent / "vocabulary.txt");
+    if (!known) return known.error();
+    std::vector<std::string> products;
+    for (std::size_t p = 0; p < known->size(); ++p) products.push_back((*known)[static_cast<std::int32_t>(p)]);
+    for (std::size_t p = 0; p < data.products(); ++p)
+        if (const auto& product = data.vocabulary[static_cast<std::int32_t>(p)]; known->find(product) == sequence::kNoProduct) products.push_back(product);
+    const sequence::Vocabulary vocabulary(std::move(products));
+    const auto sequences = sequences_of(data, vocabulary);
+    const double days = std::min(validation_days(data), days_between({lineage->learned_until_ms}, {now_ms}) / 3);
+    const auto split = update_split(sequences, vocabulary.size(), now_ms, lineage->learned_until_ms, days, options);
+
+    const auto run = make_run(shop);
+    if (!run) return run.error();
+    PERENNIAL_TRY(vocabulary.save(run->directory / "vocabulary.txt"));
+    ShopTraining training;
+    training.parent = parent.filename();
+    auto network_options = options.network;
+    network_options.label = "on from " + training.parent;
+    auto flags = lineage->train_flags;
+    flags.insert(flags.end(), options.network.extra.begin(), options.network.extra.end());
+    network_options.extra = update_flags(flags, parent / "model.safetensors", options.rate_share);
+    auto trained = train_network(split.data, run->directory, network_options);
+    if (!trained) return trained.error();
+    training.network = *trained;
+    auto settings = tuned(*trained, split, vocabulary.size(), now_ms, run->directory, options.network);
+    if (!settings) return settings.error();
+    training.settings = *settings;
+    std::error_code error;
+    for (const char* name : {"churn.json", "churn-trees.json"})
+        if (fs::exists(parent / name, error)) {
+            fs::copy_file(parent / name, run->directory / name, error);
+            if (error) return Error{Code::kIo, fmt::format("copy {}: {}", (parent / name).string(), error.message())};
+        }
+    training.churn_missing = "an update keeps its parent's forecast";
+    PERENNIAL_TRY(write_lineage({training.parent, after_days({now_ms}, -days).ms, now_ms, flags}, run->directory));
+    PERENNIAL_TRY(write_file(shop / "models" / "current", run->name + "\n"));
     return training;
 }
 

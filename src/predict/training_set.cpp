@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/rng.h"
 #include "base/time.h"
 
 namespace perennial::predict {
@@ -90,6 +91,34 @@ TrainingSplit split_by_time(std::span<const sequence::Sequence> sequences, std::
         end_sequence(split.data, customer ? end_ms : steps.back().time_ms);
     }
     return split;
+}
+
+model::TrainingData only_later(const model::TrainingData& data, std::int64_t since_ms, double replay_share, std::size_t context, std::uint64_t seed) {
+    model::TrainingData later;
+    later.products = data.products;
+    later.kinds = data.kinds;
+    later.has_time = data.has_time;
+    later.exclude_seen = data.exclude_seen;
+    const Rng rng(seed);
+    for (std::size_t s = 0; s < data.sequences(); ++s) {
+        const auto begin = static_cast<std::size_t>(data.offsets[s]), end = static_cast<std::size_t>(data.offsets[s + 1]);
+        auto fresh = begin;
+        while (fresh < end && data.time_ms[fresh] < since_ms) ++fresh;
+        const bool replayed = rng.fork(s).chance(replay_share);
+        if (fresh == end && !replayed) continue;
+        const auto from = replayed ? begin : fresh - std::min(context, fresh - begin);
+        for (auto i = from; i < end; ++i) {
+            later.product.push_back(data.product[i]);
+            later.kind.push_back(data.kind[i]);
+            later.time_ms.push_back(data.time_ms[i]);
+            later.quantity.push_back(data.quantity[i]);
+            later.occasion.push_back(data.occasion[i]);
+            later.role.push_back(i < fresh && !replayed ? std::uint8_t{Role::kNoTarget} : data.role[i]);
+            later.purchase.push_back(data.purchase[i]);
+        }
+        end_sequence(later, data.end_ms[s]);
+    }
+    return later;
 }
 
 LeaveOneOut leave_one_out(std::span<const sequence::Sequence> sequences, std::size_t products, bool has_time, bool exclude_seen) {

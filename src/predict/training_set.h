@@ -28,6 +28,11 @@ using CutOfCustomer = std::function<std::int64_t(const sequence::Sequence&)>;
 TrainingSplit split_by_time(std::span<const sequence::Sequence> sequences, std::size_t products, std::int64_t cut_ms, double validation_days,
                             const CutOfCustomer& own_cut = {});
 
+// What a model that has learned from everything before `since_ms` still has to learn from `data`: of each sequence the later
+// targets, behind up to `context` earlier events that teach nothing; and, so that it does not forget, all of the targets of
+// a share of the sequences, drawn by seed. Sequences with neither are left out.
+model::TrainingData only_later(const model::TrainingData& data, std::int64_t since_ms, double replay_share, std::size_t context, std::uint64_t seed);
+
 // Leave one out: each customer's last purchased product is the test, the one before it validates, the rest trains.
 // Customers with fewer than three purchases only train. A history ends with the purchase before the one that is asked for.
 struct LeaveOneOut {
