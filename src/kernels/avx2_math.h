@@ -85,4 +85,32 @@ static inline void add_scaled(float* y, const float* x, float factor, std::size_
     for (; i < count; ++i) y[i] += factor * x[i];
 }
 
+// Eight lanes under the names that the shared bodies (softmax_loss_tiles.h, norm_gate_lanes.h) use.
+struct Vector {
+    using Type = __m256;
+    static constexpr std::size_t kLanes = 8;
+    // Rows of a product whose sums stay in registers: 6 x 2 vectors = 12, leaving 4 of the 16 for two loads and a broadcast.
+    static constexpr std::size_t kGroup = 6;
+    static Type zero() noexcept { return _mm256_setzero_ps(); }
+    static Type set1(float v) noexcept { return _mm256_set1_ps(v); }
+    static Type load(const float* from) noexcept { return _mm256_loadu_ps(from); }
+    static void store(float* to, Type v) noexcept { _mm256_storeu_ps(to, v); }
+    // The first `count` lanes; the others are `rest`.
+    static Type load_part(const float* from, std::size_t count, Type rest) noexcept {
+        const __m256i mask = lanes(count);
+        return _mm256_blendv_ps(rest, _mm256_maskload_ps(from, mask), _mm256_castsi256_ps(mask));
+    }
+    static void store_part(float* to, std::size_t count, Type v) noexcept { _mm256_maskstore_ps(to, lanes(count), v); }
+    static Type add(Type a, Type b) noexcept { return _mm256_add_ps(a, b); }
+    static Type sub(Type a, Type b) noexcept { return _mm256_sub_ps(a, b); }
+    static Type mul(Type a, Type b) noexcept { return _mm256_mul_ps(a, b); }
+    static Type fma(Type a, Type b, Type c) noexcept { return _mm256_fmadd_ps(a, b, c); }    // a b + c
+    static Type fnma(Type a, Type b, Type c) noexcept { return _mm256_fnmadd_ps(a, b, c); }  // c - a b
+    static Type max(Type a, Type b) noexcept { return _mm256_max_ps(a, b); }                 // b where one is NaN
+    static Type exp(Type v) noexcept { return exp8(v); }
+    static Type sigmoid(Type v) noexcept { return sigmoid8(v); }
+    static float sum(Type v) noexcept { return sum8(v); }
+    static float top(Type v) noexcept { return max8(v); }
+};
+
 }  // namespace perennial::kernels::avx2

@@ -26,4 +26,33 @@ static inline __m512 exp16(__m512 x) noexcept {
     return _mm512_maskz_scalef_ps(raised, p, n);
 }
 
+// Sixteen lanes under the names of avx2::Vector.
+struct Vector {
+    using Type = __m512;
+    static constexpr std::size_t kLanes = 16;
+    static constexpr std::size_t kGroup = 12;  // 12 x 2 vectors = 24 of the 32 registers
+    static __mmask16 lanes(std::size_t count) noexcept { return static_cast<__mmask16>((1u << count) - 1u); }
+    static Type zero() noexcept { return _mm512_setzero_ps(); }
+    static Type set1(float v) noexcept { return _mm512_set1_ps(v); }
+    static Type load(const float* from) noexcept { return _mm512_loadu_ps(from); }
+    static void store(float* to, Type v) noexcept { _mm512_storeu_ps(to, v); }
+    static Type load_part(const float* from, std::size_t count, Type rest) noexcept {
+        return _mm512_mask_loadu_ps(rest, lanes(count), from);
+    }
+    static void store_part(float* to, std::size_t count, Type v) noexcept { _mm512_mask_storeu_ps(to, lanes(count), v); }
+    static Type add(Type a, Type b) noexcept { return _mm512_add_ps(a, b); }
+    static Type sub(Type a, Type b) noexcept { return _mm512_sub_ps(a, b); }
+    static Type mul(Type a, Type b) noexcept { return _mm512_mul_ps(a, b); }
+    static Type fma(Type a, Type b, Type c) noexcept { return _mm512_fmadd_ps(a, b, c); }
+    static Type fnma(Type a, Type b, Type c) noexcept { return _mm512_fnmadd_ps(a, b, c); }
+    static Type max(Type a, Type b) noexcept { return _mm512_max_ps(a, b); }
+    static Type exp(Type v) noexcept { return exp16(v); }
+    static Type sigmoid(Type v) noexcept {
+        const __m512 one = _mm512_set1_ps(1.0f);
+        return _mm512_div_ps(one, _mm512_add_ps(one, exp16(_mm512_sub_ps(_mm512_setzero_ps(), v))));
+    }
+    static float sum(Type v) noexcept { return _mm512_reduce_add_ps(v); }
+    static float top(Type v) noexcept { return _mm512_reduce_max_ps(v); }
+};
+
 }  // namespace perennial::kernels::avx512

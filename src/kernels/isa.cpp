@@ -10,16 +10,25 @@
 namespace perennial::kernels {
 namespace {
 
-constexpr Table kScalarTable{scalar::linear,     scalar::linear_rows, scalar::rms_norm,   scalar::swiglu,
-                             scalar::gated_add,  scalar::softmax,     scalar::attend_row, scalar::attend_row_backward,
-                             scalar::above,      scalar::int8_bounds, scalar::loss_strip, scalar::loss_table};
+constexpr Table kScalarTable{scalar::linear, scalar::linear_rows, scalar::rms_norm, scalar::swiglu, scalar::gated_add,
+                             scalar::softmax, scalar::attend_row, scalar::attend_row_backward, scalar::above,
+                             scalar::int8_bounds, scalar::rms_norm_backward, scalar::swiglu_backward,
+                             scalar::gated_add_backward, scalar::loss_strip, scalar::loss_table};
 #if PERENNIAL_KERNELS_X86
-constexpr Table kAvx2Table{avx2::linear,    avx2::linear_rows, avx2::rms_norm,   avx2::swiglu,
-                           avx2::gated_add, avx2::softmax,     avx2::attend_row, avx2::attend_row_backward,
-                           avx2::above,     avx2::int8_bounds, avx2::loss_strip, avx2::loss_table};
+constexpr Table kAvx2Table{avx2::linear, avx2::linear_rows, avx2::rms_norm, avx2::swiglu, avx2::gated_add, avx2::softmax,
+                           avx2::attend_row, avx2::attend_row_backward, avx2::above, avx2::int8_bounds,
+                           avx2::rms_norm_backward, avx2::swiglu_backward, avx2::gated_add_backward, avx2::loss_strip,
+                           avx2::loss_table};
 // Only what measured faster than eight lanes.
 constexpr Table kAvx512Table = [] {
     Table table = kAvx2Table;
+    table.rms_norm = avx512::rms_norm;
+    table.rms_norm_backward = avx512::rms_norm_backward;
+    table.swiglu = avx512::swiglu;
+    table.swiglu_backward = avx512::swiglu_backward;
+    table.gated_add = avx512::gated_add;
+    table.gated_add_backward = avx512::gated_add_backward;
+    table.softmax = avx512::softmax;
     table.loss_strip = avx512::loss_strip;
     table.loss_table = avx512::loss_table;
     return table;

@@ -93,6 +93,12 @@ struct Table {
     // weights [blocks, quads], rows [blocks].
     void (*int8_bounds)(const Int8Quad* weights, const Int8Rows* rows, std::size_t blocks, std::size_t quads, Int8Query* queries,
                         std::size_t count) noexcept;
+    void (*rms_norm_backward)(const float* x, const float* gain, const float* d_out, float* d_x, float* d_gain, std::size_t rows,
+                              std::size_t width, float eps) noexcept;
+    void (*swiglu_backward)(const float* gate_and_value, const float* d_out, float* d_gate_and_value, std::size_t rows,
+                            std::size_t width) noexcept;
+    void (*gated_add_backward)(const float* gate, const float* y, const float* d_out, float* d_gate, float* d_y,
+                               std::size_t count) noexcept;
     void (*loss_strip)(const LossStrip& strip) noexcept;
     void (*loss_table)(const LossTable& part) noexcept;
 };

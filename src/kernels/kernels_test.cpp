@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "base/rng.h"
@@ -31,17 +33,19 @@ void expect_near(const std::vector<float>& got, const std::vector<float>& want, 
         ASSERT_NEAR(got[i], want[i], tolerance * std::max(1.0f, std::abs(want[i]))) << "element " << i;
 }
 
-class Variants : public testing::Test {
+class Variants : public testing::TestWithParam<Isa> {
 protected:
     void SetUp() override {
-        if (!supported(Isa::kAvx2)) GTEST_SKIP() << "this CPU has no AVX2";
+        if (!supported(GetParam())) GTEST_SKIP() << "this CPU has no " << name(GetParam());
     }
     const Table& scalar = table(Isa::kScalar);
-    const Table& avx2() { return table(Isa::kAvx2); }
+    const Table& vectors() { return table(GetParam()); }
     Rng rng{7};
 };
+INSTANTIATE_TEST_SUITE_P(Isa, Variants, testing::Values(Isa::kAvx2, Isa::kAvx512),
+                         [](const auto& test) { return std::string(name(test.param)); });
 
-TEST_F(Variants, linear_agrees_for_every_width_up_to_three_vectors_and_odd_shapes) {
+TEST_P(Variants, linear_agrees_for_every_width_up_to_three_vectors_and_odd_shapes) {
     for (std::size_t in = 1; in <= 25; ++in)
         for (const std::size_t rows : {1u, 2u, 3u, 5u})
             for (const std::size_t out : {1u, 3u, 4u, 7u, 9u}) {
@@ -49,42 +53,66 @@ TEST_F(Variants, linear_agrees_for_every_width_up_to_three_vectors_and_odd_shape
                 std::vector<float> want(rows * out), got(rows * out);
                 for (const float* bias : {static_cast<const float*>(nullptr), b.data()}) {
                     scalar.linear(x.data(), w.data(), bias, want.data(), rows, in, out);
-                    avx2().linear(x.data(), w.data(), bias, got.data(), rows, in, out);
+                    vectors().linear(x.data(), w.data(), bias, got.data(), rows, in, out);
                     expect_near(got, want, tolerance(in));
                 }
                 const std::vector<std::int32_t> chosen{static_cast<std::int32_t>(out - 1), 0};
                 std::vector<float> few_want(2), few_got(2);
                 scalar.linear_rows(x.data(), w.data(), b.data(), chosen.data(), few_want.data(), in, 2);
-                avx2().linear_rows(x.data(), w.data(), b.data(), chosen.data(), few_got.data(), in, 2);
+                vectors().linear_rows(x.data(), w.data(), b.data(), chosen.data(), few_got.data(), in, 2);
                 expect_near(few_got, few_want, tolerance(in));
             }
 }
 
-TEST_F(Variants, norm_and_gates_agree_for_every_width_up_to_three_vectors) {
-    for (std::size_t width = 1; width <= 25; ++width) {
+TEST_P(Variants, norm_and_gates_agree_for_every_width_up_to_three_vectors) {
+    for (std::size_t width = 1; width <= 49; ++width) {
         const std::size_t rows = 3;
         const auto x = random(rows * width, rng, 3), gain = random(width, rng), wide = random(rows * 2 * width, rng, 4);
         std::vector<float> want(rows * width), got(rows * width);
         scalar.rms_norm(x.data(), gain.data(), want.data(), rows, width, 1e-6f);
-        avx2().rms_norm(x.data(), gain.data(), got.data(), rows, width, 1e-6f);
+        vectors().rms_norm(x.data(), gain.data(), got.data(), rows, width, 1e-6f);
         expect_near(got, want, tolerance(width));
         scalar.swiglu(wide.data(), want.data(), rows, width);
-        avx2().swiglu(wide.data(), got.data(), rows, width);
+        vectors().swiglu(wide.data(), got.data(), rows, width);
         expect_near(got, want, tolerance(4));
         want = got = x;
         scalar.gated_add(want.data(), wide.data(), wide.data() + x.size(), x.size());
-        avx2().gated_add(got.data(), wide.data(), wide.data() + x.size(), x.size());
+        vectors().gated_add(got.data(), wide.data(), wide.data() + x.size(), x.size());
         expect_near(got, want, tolerance(4));
         scalar.softmax(x.data(), want.data(), rows, width);
-        avx2().softmax(x.data(), got.data(), rows, width);
+        vectors().softmax(x.data(), got.data(), rows, width);
         expect_near(got, want, tolerance(width));
     }
 }
 
-TEST_F(Variants, softmax_survives_masked_rows_huge_values_and_nan) {
+TEST_P(Variants, gradients_of_norm_and_gates_agree_for_every_width_up_to_three_vectors) {
+    for (std::size_t width = 1; width <= 49; ++width) {
+        const std::size_t rows = 19, all = rows * width;
+        const auto x = random(all, rng, 3), gain = random(width, rng), d_out = random(all, rng), wide = random(2 * all, rng, 4);
+        std::vector<float> want(all), got(all), more_want(width, 0.5f), more_got(width, 0.5f);
+        scalar.rms_norm_backward(x.data(), gain.data(), d_out.data(), want.data(), more_want.data(), rows, width, 1e-6f);
+        vectors().rms_norm_backward(x.data(), gain.data(), d_out.data(), got.data(), more_got.data(), rows, width, 1e-6f);
+        // Width 1 has no gradient but what eps leaves: two terms of up to g dy / x cancel.
+        const float largest = 4 / std::abs(*std::ranges::min_element(x, {}, [](float v) { return std::abs(v); }));
+        expect_near(got, want, tolerance(width) * (width == 1 ? 1 + largest : 1));
+        expect_near(more_got, more_want, tolerance(width));
+        want.resize(2 * all), got.resize(2 * all);
+        scalar.swiglu_backward(wide.data(), d_out.data(), want.data(), rows, width);
+        vectors().swiglu_backward(wide.data(), d_out.data(), got.data(), rows, width);
+        expect_near(got, want, tolerance(16));
+        want.resize(all), got.resize(all), more_want.resize(all), more_got.resize(all);
+        scalar.gated_add_backward(wide.data(), x.data(), d_out.data(), want.data(), more_want.data(), all);
+        vectors().gated_add_backward(wide.data(), x.data(), d_out.data(), got.data(), more_got.data(), all);
+        expect_near(got, want, tolerance(16));
+        expect_near(more_got, more_want, tolerance(16));
+        vectors().gated_add_backward(got.data(), more_got.data(), d_out.data(), got.data(), more_got.data(), all);  // in place
+    }
+}
+
+TEST_P(Variants, softmax_survives_masked_rows_huge_values_and_nan) {
     const float infinity = std::numeric_limits<float>::infinity();
     for (const std::size_t width : {3u, 8u, 13u})
-        for (const Table* kernels : {&scalar, &avx2()}) {
+        for (const Table* kernels : {&scalar, &vectors()}) {
             std::vector<float> x(width, -infinity), out(width, 9);
             kernels->softmax(x.data(), out.data(), 1, width);
             for (const float p : out) EXPECT_EQ(p, 0.0f);
@@ -98,7 +126,7 @@ TEST_F(Variants, softmax_survives_masked_rows_huge_values_and_nan) {
         }
 }
 
-TEST_F(Variants, exponentials_agree_over_the_whole_range) {
+TEST_P(Variants, exponentials_agree_over_the_whole_range) {
     // Through swiglu with value 1: silu(g) = g sigmoid(g), for g from far below to far above.
     std::vector<float> x;
     for (double g = -120; g <= 120; g += 0.37) x.push_back(static_cast<float>(g));
@@ -106,11 +134,11 @@ TEST_F(Variants, exponentials_agree_over_the_whole_range) {
     x.resize(2 * width, 1.0f);
     std::vector<float> want(width), got(width);
     scalar.swiglu(x.data(), want.data(), 1, width);
-    avx2().swiglu(x.data(), got.data(), 1, width);
+    vectors().swiglu(x.data(), got.data(), 1, width);
     expect_near(got, want, 1e-6f);
 }
 
-TEST_F(Variants, attention_agrees_forward_and_backward_for_odd_heads_and_counts) {
+TEST_P(Variants, attention_agrees_forward_and_backward_for_odd_heads_and_counts) {
     for (const std::size_t heads : {1u, 2u, 3u})
         for (const std::size_t d : {1u, 4u, 7u, 8u, 16u, 19u})
             for (const std::size_t count : {1u, 2u, 5u, 9u, 40u}) {
@@ -118,8 +146,8 @@ TEST_F(Variants, attention_agrees_forward_and_backward_for_odd_heads_and_counts)
                 const auto q = random(width, rng), kv = random(count * stride, rng), bias = random(heads * count, rng),
                            d_out = random(width, rng);
                 std::vector<float> results[2][6];
-                for (const Isa isa : {Isa::kScalar, Isa::kAvx2}) {
-                    auto& [weights, out, dq, dk, dv, db] = results[isa == Isa::kAvx2];
+                for (const Isa isa : {Isa::kScalar, GetParam()}) {
+                    auto& [weights, out, dq, dk, dv, db] = results[isa != Isa::kScalar];
                     weights.resize(heads * count), out.resize(width), db.resize(heads * count);
                     dq.resize(width, 0.5f), dk.resize(kv.size(), 0.25f), dv.resize(kv.size());
                     const AttendRow row{q.data(), kv.data(), kv.data() + width, bias.data(), weights.data(), stride, count, heads, d};
@@ -128,6 +156,64 @@ TEST_F(Variants, attention_agrees_forward_and_backward_for_odd_heads_and_counts)
                 }
                 for (std::size_t k = 0; k < 6; ++k) expect_near(results[1][k], results[0][k], 2 * tolerance(width + count));
             }
+}
+
+// Central differences of `loss`, computed in double, by each of `values`, against `gradient`.
+void expect_gradient(std::vector<float>& values, const std::vector<float>& gradient, const std::function<double()>& loss) {
+    ASSERT_EQ(values.size(), gradient.size());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        // Small, because the loss bends; the differences are taken of what the floats really are.
+        const float kept = values[i], up = kept + 0x1p-12f, down = kept - 0x1p-12f;
+        values[i] = up;
+        const double above = loss();
+        values[i] = down;
+        const double below = loss();
+        values[i] = kept;
+        EXPECT_NEAR(gradient[i], (above - below) / (double{up} - double{down}), 2e-5) << i;
+    }
+}
+
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+TEST(NormGate, gradients_agree_with_finite_differences_of_their_formulas) {
+    Rng rng(9);
+    const std::size_t rows = 2, width = 21, all = rows * width;
+    auto x = random(all, rng), gain = random(width, rng), wide = random(2 * all, rng), y = random(all, rng);
+    const auto d_out = random(all, rng);
+    std::vector<float> d_x(all), d_gain(width), d_wide(2 * all), d_gate(all), d_y(all);
+
+    rms_norm_backward(x, gain, d_out, d_x, d_gain, 1e-3f);
+    const auto norm = [&] {
+        double sum = 0;
+        for (std::size_t r = 0; r < rows; ++r) {
+            double squares = 0;
+            for (std::size_t i = 0; i < width; ++i) squares += double{x[r * width + i]} * x[r * width + i];
+            for (std::size_t i = 0; i < width; ++i)
+                sum += double{d_out[r * width + i]} * x[r * width + i] * gain[i] / std::sqrt(squares / width + double{1e-3f});
+        }
+        return sum;
+    };
+    expect_gradient(x, d_x, norm);
+    expect_gradient(gain, d_gain, norm);
+
+    swiglu_backward(wide, d_out, d_wide, width);
+    expect_gradient(wide, d_wide, [&] {
+        double sum = 0;
+        for (std::size_t k = 0; k < all; ++k) {
+            const std::size_t at = k / width * 2 * width + k % width;
+            sum += double{d_out[k]} * wide[at] * sigmoid(wide[at]) * wide[at + width];
+        }
+        return sum;
+    });
+
+    gated_add_backward(x, y, d_out, d_gate, d_y);
+    const auto gated = [&] {
+        double sum = 0;
+        for (std::size_t k = 0; k < all; ++k) sum += double{d_out[k]} * sigmoid(x[k]) * y[k];
+        return sum;
+    };
+    expect_gradient(x, d_gate, gated);
+    expect_gradient(y, d_y, gated);
 }
 
 TEST(PairBias, follows_lags_and_stamp_buckets_in_any_order_of_stamps) {
@@ -191,22 +277,9 @@ TEST(AttendPacked, gradients_agree_with_finite_differences) {
                 for (std::size_t k = 0; k < 6; ++k) sum += d_out[i * 6 + k] * attended(c, static_cast<std::size_t>(c.offsets[s]), i, k);
         return sum;
     };
-    const auto compare = [&](std::vector<float>& values, const std::vector<float>& gradient) {
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            const float kept = values[i];
-            // A power of two, so that value +- step is exact enough; the formula itself runs in double.
-            const float up = kept + 0x1p-9f, down = kept - 0x1p-9f;
-            values[i] = up;
-            const double above = loss();
-            values[i] = down;
-            const double below = loss();
-            values[i] = kept;
-            EXPECT_NEAR(gradient[i], (above - below) / (double{up} - double{down}), 2e-5) << i;
-        }
-    };
-    compare(c.qkv, d_qkv);
-    compare(c.lag, d_lag);
-    compare(c.stamp, d_stamp);
+    expect_gradient(c.qkv, d_qkv, loss);
+    expect_gradient(c.lag, d_lag, loss);
+    expect_gradient(c.stamp, d_stamp, loss);
 }
 
 }  // namespace

@@ -26,6 +26,44 @@ void gated_add(float* x, const float* gate, const float* y, std::size_t count) n
     for (std::size_t i = 0; i < count; ++i) x[i] += y[i] / (1.0f + std::exp(-gate[i]));
 }
 
+// With s = 1 / sqrt(mean(x^2) + eps): dx = s g dy - x s^3 mean(g dy x), dgain = sum over rows of dy x s.
+void rms_norm_backward(const float* x, const float* gain, const float* d_out, float* d_x, float* d_gain, std::size_t rows,
+                       std::size_t width, float eps) noexcept {
+    for (std::size_t r = 0; r < rows; ++r, x += width, d_out += width, d_x += width) {
+        float squares = 0, products = 0;
+        for (std::size_t i = 0; i < width; ++i) {
+            squares += x[i] * x[i];
+            products += gain[i] * d_out[i] * x[i];
+        }
+        const float s = 1.0f / std::sqrt(squares / static_cast<float>(width) + eps);
+        const float pull = s * s * s * products / static_cast<float>(width);
+        for (std::size_t i = 0; i < width; ++i) {
+            const float d = d_out[i];
+            d_gain[i] += d * x[i] * s;
+            d_x[i] = s * gain[i] * d - x[i] * pull;
+        }
+    }
+}
+
+// silu'(g) = s (1 + g (1 - s)) with s = sigmoid(g).
+void swiglu_backward(const float* gate_and_value, const float* d_out, float* d_gate_and_value, std::size_t rows,
+                     std::size_t width) noexcept {
+    for (std::size_t r = 0; r < rows; ++r, gate_and_value += 2 * width, d_gate_and_value += 2 * width, d_out += width)
+        for (std::size_t i = 0; i < width; ++i) {
+            const float g = gate_and_value[i], v = gate_and_value[width + i], s = 1.0f / (1.0f + std::exp(-g));
+            d_gate_and_value[i] = d_out[i] * v * s * (1.0f + g * (1.0f - s));
+            d_gate_and_value[width + i] = d_out[i] * g * s;
+        }
+}
+
+void gated_add_backward(const float* gate, const float* y, const float* d_out, float* d_gate, float* d_y, std::size_t count) noexcept {
+    for (std::size_t i = 0; i < count; ++i) {
+        const float s = 1.0f / (1.0f + std::exp(-gate[i])), through = d_out[i] * s, value = y[i];
+        d_y[i] = through;
+        d_gate[i] = through * value * (1.0f - s);
+    }
+}
+
 void softmax(const float* x, float* out, std::size_t rows, std::size_t width) noexcept {
     for (std::size_t r = 0; r < rows; ++r, x += width, out += width) {
         float top = -INFINITY;
