@@ -73,6 +73,7 @@ int main(int argc, char** argv) {
     app.add_option("--reversed-share", options.reversed_share, "share of windows read from the end");
     app.add_option("--masked-share", options.masked_share, "share of input products hidden");
     app.add_option("--average-decay", options.average_decay, "decay of the running mean of weights that is kept; 0: none");
+    app.add_option("--id-dropout", options.id_dropout, "share of products that a step knows by their content alone");
     app.add_option("--hazard-weight", options.hazard_weight, "weight of the time-to-purchase loss");
     app.add_option("--epochs-limit", options.epochs_limit, "passes over the data at most");
     app.add_option("--patience", options.patience, "epochs without a better validation NDCG@10 before stopping");

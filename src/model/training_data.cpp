@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/text.h"
@@ -53,6 +54,17 @@ Status check(const TrainingData& data) {
             if (i > begin && data.has_time && data.time_ms[i] < data.time_ms[i - 1]) return wrong("time_ms", data.time_ms[i], "no decrease");
         }
     }
+    const auto& content = data.content;
+    if (content.features < 0) return invalid("content: want features >= 0");
+    if (content.features == 0) {
+        if (!content.offsets.empty() || !content.feature.empty()) return invalid("content: want no columns without features");
+        return Done{};
+    }
+    if (content.offsets.size() != static_cast<std::size_t>(data.products) + 1 || content.offsets.front() != 0 ||
+        content.offsets.back() != static_cast<std::int64_t>(content.feature.size()) || !std::ranges::is_sorted(content.offsets))
+        return invalid(fmt::format("content offsets: want {} rising numbers from 0 to {}", data.products + 1, content.feature.size()));
+    for (const auto feature : content.feature)
+        if (feature < 0 || feature >= content.features) return invalid(fmt::format("content feature: want 0 to {}, got {}", content.features - 1, feature));
     return Done{};
 }
 
@@ -88,6 +100,11 @@ Result<TrainingData> read_training_data(const std::filesystem::path& path) {
     PERENNIAL_TRY(take(number(*file, "kinds", 1, static_cast<std::int64_t>(kKindsLimit)), data.kinds));
     PERENNIAL_TRY(take(number(*file, "has_time", 0, 1), data.has_time));
     PERENNIAL_TRY(take(number(*file, "exclude_seen", 0, 1), data.exclude_seen));
+    if (file->metadata().contains("features")) {
+        PERENNIAL_TRY(take(number(*file, "features", 0, INT32_MAX), data.content.features));
+        PERENNIAL_TRY(take(file->longs("content.offsets", kAny), data.content.offsets));
+        PERENNIAL_TRY(take(file->ints("content.feature", kAny), data.content.feature));
+    }
     if (auto status = check(data); !status) return at(status.error());
     return data;
 }
@@ -114,6 +131,11 @@ Status write_training_data(const TrainingData& data, const std::filesystem::path
     add("role", data.role);
     add("purchase", data.purchase);
     add("end_ms", data.end_ms);
+    if (data.content.features > 0) {
+        file.metadata("features", std::to_string(data.content.features));
+        add("content.offsets", data.content.offsets);
+        add("content.feature", data.content.feature);
+    }
     return file.write(path);
 }
 

@@ -16,6 +16,13 @@ inline constexpr std::size_t kQuantityBuckets = 16;  // 0 = no quantity
 
 enum Role : std::uint8_t { kNoTarget = 0, kTrainTarget = 1, kValidationTarget = 2 };
 
+// What products are, apart from who bought them: features such as words of the title, the category, a price bucket.
+struct ProductContent {
+    std::int32_t features = 0;              // F; 0: nothing is known
+    std::vector<std::int64_t> offsets;      // [P + 1], empty when F is 0
+    std::vector<std::int32_t> feature;      // of each product in turn, 0..F-1
+};
+
 struct TrainingData {
     std::vector<std::int64_t> offsets{0};  // [S + 1]
     std::vector<std::int32_t> product;     // [N] 0..products-1, or -1: none
@@ -29,6 +36,7 @@ struct TrainingData {
     std::int32_t products = 0;             // P
     std::int32_t kinds = 1;
     bool has_time = false;
+    ProductContent content;
     bool exclude_seen = false;  // validation ranks only products that are not yet in the history
 
     std::size_t sequences() const noexcept { return offsets.size() - 1; }

@@ -21,6 +21,7 @@
 #include "train/catalog_loss.h"
 #include "train/evaluate.h"
 #include "train/optimizer.h"
+#include "train/product_table.h"
 #include "train/torch_network.h"
 
 namespace perennial::train {
@@ -31,6 +32,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 // A shard is differentiated on one thread: enough positions to fill its matrix products.
 constexpr std::int64_t kShardPositions = 256, kShardsLimit = 16;
+constexpr std::uint64_t kIdDropoutStream = 1'000'000;  // beyond the two streams of each shard
 constexpr std::int64_t kLagsLimit = 128;  // lags beyond share a row; the stamp table tells them apart where times are known
 
 model::Config network_config(const model::TrainingData& data, const TrainOptions& options) {
@@ -84,7 +86,8 @@ public:
           network_(network_config(data, options), rng_.fork(0)),
           averaged_(network_config(data, options), rng_.fork(0)),
           curriculum_(data, options.history_limit, time_edges(data, options), {options.later_decay, options.reversed_share, options.masked_share}),
-          optimizer_(network_.trainable(), {.weight_decay = options.weight_decay, .gradient_norm_limit = options.gradient_norm_limit}),
+          table_(product_table(data, network_, rng_.fork(1))),
+          optimizer_(trainable(network_, table_), {.weight_decay = options.weight_decay, .gradient_norm_limit = options.gradient_norm_limit}),
           shards_(shard_count(options)) {}
 
     Status load(const std::filesystem::path& weights) {
@@ -92,13 +95,18 @@ public:
         return averaged_.load(weights);
     }
     // What is judged and kept.
-    const TorchNetwork& network() const { return options_.average_decay > 0 ? averaged_ : network_; }
+    const TorchNetwork& network() {
+        if (options_.average_decay == 0) average(0);
+        if (table_) table_->write_averaged(floats(averaged_.product_table()), floats(averaged_.product_bias()), options_.threads);
+        return averaged_;
+    }
     const Curriculum& curriculum() const { return curriculum_; }
 
     // One optimiser step. Throws what libtorch throws.
     BatchLoss step(std::span<const Window> windows, Rng rng) {
         const auto parts = runs(windows, (positions_of(windows) + static_cast<std::int64_t>(shards_) - 1) / static_cast<std::int64_t>(shards_));
         std::vector<Shard> shards(parts.size());
+        if (table_) table_->write(floats(network_.product_table()), options_.id_dropout, rng.fork(kIdDropoutStream), options_.threads);
         for_each(shards, [&](std::size_t s) {
             Rng chance = rng.fork(2 * s), drops = rng.fork(2 * s + 1);
             shards[s].batch = curriculum_.pack(parts[s], chance);
@@ -119,7 +127,9 @@ public:
         const double warm = std::min(1.0, static_cast<double>(steps_) / static_cast<double>(std::max<std::int64_t>(options_.warmup_steps, 1)));
         const double norm = optimizer_.step(gradients_of(shards), options_.learning_rate * warm, options_.threads);
         if (!std::isfinite(norm)) throw std::runtime_error(fmt::format("the gradient is not finite at step {}: lower the learning rate", steps_));
-        if (options_.average_decay > 0) average();
+        // A short past at the start, so that the random start is soon forgotten.
+        if (options_.average_decay > 0)
+            average(static_cast<float>(std::min(options_.average_decay, (1.0 + static_cast<double>(steps_)) / (10.0 + static_cast<double>(steps_)))));
         return loss;
     }
 
@@ -166,9 +176,11 @@ private:
             for (const auto& [row, product, weight] : batch.later) later.push_back({row + static_cast<std::int32_t>(first), product, weight});
             targets.insert(targets.end(), batch.target_product.begin(), batch.target_product.end());
         }
-        const std::span table(network_.product_table().data_ptr<float>(), products * width);
-        const std::span bias(network_.product_bias().data_ptr<float>(), products);
-        return catalog_loss({queries, table, bias, targets, later, width, 1.0 / static_cast<double>(rows)}, {d_queries_, d_table_, d_bias_}, options_.threads);
+        const auto network_bias = floats(network_.product_bias());
+        std::vector<float> bias(network_bias.begin(), network_bias.end());
+        if (table_)
+            for (std::size_t p = 0; p < products; ++p) bias[p] += table_->bias_mask()[p];
+        return catalog_loss({queries, floats(network_.product_table()), bias, targets, later, width, 1.0 / static_cast<double>(rows)}, {d_queries_, d_table_, d_bias_}, options_.threads);
     }
 
     std::vector<std::vector<const float*>> gradients_of(const std::vector<Shard>& shards) {
@@ -189,17 +201,39 @@ private:
         }
         pointers[0][0] = d_table_.data();
         pointers[0][1] = d_bias_.data();
+        if (table_) {
+            table_->backward(d_table_, options_.threads);
+            pointers[0][0] = table_->own_gradient().data();
+            for (auto& shard : pointers) shard.push_back(nullptr);
+            pointers[0].back() = table_->words_gradient().data();
+        }
         return pointers;
     }
 
-    // Running mean of the weights; a short past at the start, so that the random start is soon forgotten.
-    void average() {
-        const auto keep = static_cast<float>(std::min(options_.average_decay, (1.0 + static_cast<double>(steps_)) / (10.0 + static_cast<double>(steps_))));
+    // Running mean of the weights.
+    void average(float keep) {
         for (std::size_t p = 0; p < network_.parameters().size(); ++p) {
-            const float* from = network_.parameters()[p].data_ptr<float>();
-            float* to = averaged_.parameters()[p].data_ptr<float>();
-            for (std::int64_t i = 0; i < network_.parameters()[p].numel(); ++i) to[i] = keep * to[i] + (1 - keep) * from[i];
+            const auto from = floats(network_.parameters()[p]), to = floats(averaged_.parameters()[p]);
+            for (std::size_t i = 0; i < from.size(); ++i) to[i] = keep * to[i] + (1 - keep) * from[i];
         }
+        if (table_) table_->average(keep);
+    }
+
+    static std::span<float> floats(const at::Tensor& tensor) { return {tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.numel())}; }
+
+    static std::optional<ProductTable> product_table(const model::TrainingData& data, const TorchNetwork& network, Rng rng) {
+        if (data.content.features == 0) return std::nullopt;
+        return std::optional<ProductTable>(std::in_place, data, floats(network.product_table()), static_cast<std::size_t>(network.config().width), rng);
+    }
+
+    // With content the table itself is no parameter: its two parts are, in its place and at the end.
+    static std::vector<Parameter> trainable(const TorchNetwork& network, std::optional<ProductTable>& table) {
+        auto all = network.trainable();
+        if (table) {
+            all[0] = table->own();
+            all.push_back(table->words());
+        }
+        return all;
     }
 
     static std::vector<float> time_edges(const model::TrainingData& data, const TrainOptions& options) {
@@ -211,6 +245,7 @@ private:
     Rng rng_;
     TorchNetwork network_, averaged_;
     Curriculum curriculum_;
+    std::optional<ProductTable> table_;  // with content only
     AdamW optimizer_;
     std::size_t shards_;
     std::int64_t steps_ = 0;
@@ -328,6 +363,7 @@ Status check(const TrainOptions& options) {
     PERENNIAL_TRY(in("reversed-share", options.reversed_share, 0.0, 1.0));
     PERENNIAL_TRY(in("masked-share", options.masked_share, 0.0, 0.95));
     PERENNIAL_TRY(in("average-decay", options.average_decay, 0.0, 0.99999));
+    PERENNIAL_TRY(in("id-dropout", options.id_dropout, 0.0, 1.0));
     PERENNIAL_TRY(in("hazard-weight", options.hazard_weight, 0.0, 1000.0));
     PERENNIAL_TRY(in("epochs-limit", options.epochs_limit, Whole{1}, Whole{1'000'000}));
     PERENNIAL_TRY(in("patience", options.patience, Whole{1}, Whole{1'000'000}));

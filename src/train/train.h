@@ -34,6 +34,7 @@ struct TrainOptions {
     double reversed_share = 0.3; // windows read from the end
     double masked_share = 0;     // input products hidden
     double average_decay = 0.99;  // of the weights' running mean, which is what is judged and kept; 0: the weights themselves
+    double id_dropout = 0.2;      // share of products that a step knows by their content alone; no effect without content
     double hazard_weight = 0.1;  // of the time-to-purchase loss beside the product loss; no effect without times
 
     // When to stop. Without validation targets all epochs run and the last one's weights are kept.
