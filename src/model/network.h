@@ -97,6 +97,7 @@ public:
     std::span<const float> product_vector(std::int32_t product) const noexcept;  // [D]
 
 private:
+    friend class Explainer;  // attribution.h
     struct Block {
         std::vector<float> attention_norm, qkv, attention_out, attention_gate, attention_gate_bias, lag_bias, stamp_bias;
         std::vector<float> ffn_norm, ffn_in, ffn_out, ffn_gate, ffn_gate_bias;
