@@ -1,4 +1,4 @@
-// The loops around one query at a time; the arithmetic of a query is in attention_scalar.cpp and attention_avx2.cpp.
+// The loops around one query at a time; the arithmetic of a query is in attention_scalar.cpp and attention_lanes.h.
 #include "kernels/attention.h"
 
 #include <algorithm>

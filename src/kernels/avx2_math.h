@@ -76,15 +76,6 @@ static inline float dot(const float* a, const float* b, std::size_t count) noexc
     return sum8(sum);
 }
 
-// y += factor * x
-static inline void add_scaled(float* y, const float* x, float factor, std::size_t count) noexcept {
-    const __m256 f = _mm256_set1_ps(factor);
-    std::size_t i = 0;
-    for (; i + 8 <= count; i += 8)
-        _mm256_storeu_ps(y + i, _mm256_fmadd_ps(f, _mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
-    for (; i < count; ++i) y[i] += factor * x[i];
-}
-
 // Eight lanes under the names that the shared bodies (softmax_loss_tiles.h, norm_gate_lanes.h) use.
 struct Vector {
     using Type = __m256;
@@ -111,6 +102,7 @@ struct Vector {
     static Type sigmoid(Type v) noexcept { return sigmoid8(v); }
     static float sum(Type v) noexcept { return sum8(v); }
     static float top(Type v) noexcept { return max8(v); }
+    static void store_sums(float* to, Type a, Type b, Type c, Type d) noexcept { _mm_storeu_ps(to, sum8x4(a, b, c, d)); }  // [4]
 };
 
 }  // namespace perennial::kernels::avx2

@@ -53,6 +53,11 @@ struct Vector {
     }
     static float sum(Type v) noexcept { return _mm512_reduce_add_ps(v); }
     static float top(Type v) noexcept { return _mm512_reduce_max_ps(v); }
+    static void store_sums(float* to, Type a, Type b, Type c, Type d) noexcept {
+        const auto half = [](Type v) { return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)); };
+        const __m256 pairs = _mm256_hadd_ps(_mm256_hadd_ps(half(a), half(b)), _mm256_hadd_ps(half(c), half(d)));
+        _mm_storeu_ps(to, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
+    }
 };
 
 }  // namespace perennial::kernels::avx512

@@ -22,6 +22,8 @@ constexpr Table kAvx2Table{avx2::linear, avx2::linear_rows, avx2::rms_norm, avx2
 // Only what measured faster than eight lanes.
 constexpr Table kAvx512Table = [] {
     Table table = kAvx2Table;
+    table.attend_row = avx512::attend_row;
+    table.attend_row_backward = avx512::attend_row_backward;
     table.rms_norm = avx512::rms_norm;
     table.rms_norm_backward = avx512::rms_norm_backward;
     table.swiglu = avx512::swiglu;

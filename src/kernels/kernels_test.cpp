@@ -140,7 +140,7 @@ TEST_P(Variants, exponentials_agree_over_the_whole_range) {
 
 TEST_P(Variants, attention_agrees_forward_and_backward_for_odd_heads_and_counts) {
     for (const std::size_t heads : {1u, 2u, 3u})
-        for (const std::size_t d : {1u, 4u, 7u, 8u, 16u, 19u})
+        for (const std::size_t d : {1u, 4u, 7u, 8u, 16u, 19u, 32u})
             for (const std::size_t count : {1u, 2u, 5u, 9u, 40u}) {
                 const std::size_t width = heads * d, stride = 3 * width + 1;
                 const auto q = random(width, rng), kv = random(count * stride, rng), bias = random(heads * count, rng),
