@@ -46,9 +46,18 @@ struct SimulateCommand { Common common; fs::path out; std::uint32_t customers = 
 struct BenchCommand {
     Common common;
     fs::path sequences, out;
+    std::vector<fs::path> items;
     double seconds_limit = 0;
     std::vector<std::string> train_flags;
     predict::SearchOptions search;
+};
+
+struct ColdStartCommand {
+    Common common;
+    fs::path sequences, out;
+    std::vector<fs::path> items;
+    std::vector<std::string> train_flags;
+    double cold_share = 0.1;
 };
 
 struct ContinualCommand {
@@ -71,6 +80,7 @@ Status serve(const ServeCommand&);
 Status run(const RunCommand&);
 Status simulate(const SimulateCommand&);
 Status bench_nextitem(const BenchCommand&);
+Status bench_coldstart(const ColdStartCommand&);
 Status bench_continual(const ContinualCommand&);
 
 }  // namespace perennial::app

@@ -161,6 +161,7 @@ int dispatch(int argc, char** argv) {
     bench_command->require_subcommand(1);
     auto* nextitem = bench_command->add_subcommand("nextitem", "next item, leave one out, full ranking");
     nextitem->add_option("--sequences", bench_options.sequences, "a line a user: user id, then item ids in time order (also .gz)")->required();
+    nextitem->add_option("--items", bench_options.items, "what the items are: CSV with a header, or JSON (also .gz; docs/guide/bench.md)");
     nextitem->add_option("--out", bench_options.out, "folder for weights and curves; a temporary one by default");
     nextitem->add_option("--seed", bench_options.common.seed, "same seed, same numbers")->capture_default_str();
     nextitem->add_option("--threads", bench_options.common.threads, "threads")->capture_default_str()->check(CLI::Range(1, 256));
@@ -169,6 +170,18 @@ int dispatch(int argc, char** argv) {
     add_search(nextitem, bench_options.search);
     nextitem->add_flag("--json", bench_options.common.json, "results as JSON");
     nextitem->callback([&] { status = bench_nextitem(bench_options); });
+    ColdStartCommand cold_options;
+    cold_options.common.threads = threads;
+    auto* coldstart = bench_command->add_subcommand("coldstart", "items without any interaction, ranked from what they are");
+    coldstart->add_option("--sequences", cold_options.sequences, "as for nextitem")->required();
+    coldstart->add_option("--items", cold_options.items, "as for nextitem")->required();
+    coldstart->add_option("--cold-share", cold_options.cold_share, "share of items left out of training")->capture_default_str()->check(CLI::Range(0.0, 0.9));
+    coldstart->add_option("--out", cold_options.out, "folder for weights and curves; a temporary one by default");
+    coldstart->add_option("--seed", cold_options.common.seed, "same seed, same numbers")->capture_default_str();
+    coldstart->add_option("--threads", cold_options.common.threads, "threads")->capture_default_str()->check(CLI::Range(1, 256));
+    coldstart->add_flag("--json", cold_options.common.json, "results as JSON");
+    add_train_flags(coldstart, cold_options.train_flags);
+    coldstart->callback([&] { status = bench_coldstart(cold_options); });
 
     ContinualCommand continual_options;
     continual_options.common.threads = threads;
