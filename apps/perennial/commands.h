@@ -68,6 +68,12 @@ struct ContinualCommand {
     double replay_share = 0.25, rate_share = 0.3;
 };
 
+struct ExplainCommand {
+    Common common;
+    fs::path sequences, weights;  // both or none: a shop
+    std::size_t removed = 3, customers = 500;
+};
+
 Status init(const InitCommand&);
 Status import(const ImportCommand&);
 Status check(const Common&);
@@ -82,5 +88,6 @@ Status simulate(const SimulateCommand&);
 Status bench_nextitem(const BenchCommand&);
 Status bench_coldstart(const ColdStartCommand&);
 Status bench_continual(const ContinualCommand&);
+Status bench_explain(const ExplainCommand&);
 
 }  // namespace perennial::app

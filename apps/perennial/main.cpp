@@ -196,6 +196,21 @@ int dispatch(int argc, char** argv) {
     add_update(continual, continual_options.replay_share, continual_options.rate_share);
     continual->callback([&] { status = bench_continual(continual_options); });
 
+    ExplainCommand explain_options;
+    explain_options.common.threads = threads;
+    auto* explain = bench_command->add_subcommand("explain", "do the events that an explanation names move the score?");
+    add_shop(explain, explain_options.common);
+    add_json(explain, explain_options.common);
+    add_seed(explain, explain_options.common);
+    add_threads(explain, explain_options.common);
+    explain->add_option("--customers", explain_options.customers, "at most, drawn by seed")->capture_default_str()->check(CLI::Range(1, 1'000'000));
+    explain->add_option("--removed", explain_options.removed, "events taken away")->capture_default_str()->check(CLI::Range(1, 20));
+    auto* sequences = explain->add_option("--sequences", explain_options.sequences, "instead of a shop: item sequences, as for nextitem");
+    auto* weights = explain->add_option("--weights", explain_options.weights, "model.safetensors of such a run");
+    sequences->needs(weights);
+    weights->needs(sequences);
+    explain->callback([&] { status = bench_explain(explain_options); });
+
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& problem) {

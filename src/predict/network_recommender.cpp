@@ -17,23 +17,32 @@ Result<NetworkRecommender> NetworkRecommender::load(const std::filesystem::path&
     return NetworkRecommender(std::move(*network));
 }
 
-model::Session NetworkRecommender::session(std::span<const Step> history) const {
-    const std::size_t reach = static_cast<std::size_t>(network_.config().history_limit);
-    const std::size_t first = history.size() > reach ? history.size() - reach : 0;
-    auto session = network_.start();
-    for (std::size_t i = first; i < history.size(); ++i)
-        network_.extend(session, to_model_step(history[i], i > 0 ? &history[i - 1] : nullptr));
-    return session;
+std::size_t NetworkRecommender::reach() const noexcept { return static_cast<std::size_t>(network_.config().history_limit); }
+
+std::vector<model::Step> NetworkRecommender::in_sight(std::span<const Step> history) const {
+    std::vector<model::Step> steps;
+    for (std::size_t i = history.size() - std::min(history.size(), reach()); i < history.size(); ++i)
+        steps.push_back(to_model_step(history[i], i > 0 ? &history[i - 1] : nullptr));
+    return steps;
 }
 
-void NetworkRecommender::score(std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const {
-    const auto state = session(history);
+model::Request NetworkRecommender::request(std::span<const Step> history, std::int64_t now_ms) const {
     model::Request request;
     if (now_ms > 0 && !history.empty()) {
         request.gap_days = std::max(0.0, days_between({history.back().time_ms}, {now_ms}));
         request.same_occasion = history.back().purchase() && history.back().time_ms == now_ms;
     }
-    network_.scores(state, request, shares);
+    return request;
+}
+
+model::Session NetworkRecommender::session(std::span<const Step> history) const {
+    auto session = network_.start();
+    for (const auto& step : in_sight(history)) network_.extend(session, step);
+    return session;
+}
+
+void NetworkRecommender::score(std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const {
+    network_.scores(session(history), request(history, now_ms), shares);
     const float most = std::ranges::max(shares);
     double sum = 0;
     for (float& x : shares) sum += x = std::exp(x - most);
