@@ -34,10 +34,10 @@ static inline __m256i lanes(std::size_t count) noexcept {
 }
 
 // e^x to about 2 units in the last place: x = n ln 2 + r, |r| <= ln 2 / 2, degree-6 polynomial in r (Cephes expf).
-// Below -87.3 the result is flushed towards 0 (exactly 0 for -inf), above 88.7 it is +inf; NaN stays NaN.
+// Below -87.3 the result is 0, above 88.37 (where n would reach 128, which has no float of its own) +inf; NaN stays NaN.
 static inline __m256 exp8(__m256 x) noexcept {
-    const __m256 high = _mm256_set1_ps(88.72283f), low = _mm256_set1_ps(-87.33654f);
-    const __m256 clipped = _mm256_min_ps(_mm256_max_ps(x, low), high);
+    const __m256 high = _mm256_set1_ps(88.37f), low = _mm256_set1_ps(-87.33654f);
+    const __m256 clipped = _mm256_min_ps(high, _mm256_max_ps(low, x));  // min and max hand on a NaN in second place
     const __m256 n = _mm256_round_ps(_mm256_mul_ps(clipped, _mm256_set1_ps(1.44269504088896341f)),
                                      _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693359375f), clipped);
@@ -49,15 +49,10 @@ static inline __m256 exp8(__m256 x) noexcept {
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.6666665459e-1f));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(5.0000001201e-1f));
     p = _mm256_fmadd_ps(_mm256_mul_ps(r, r), p, _mm256_add_ps(r, _mm256_set1_ps(1.0f)));
-    // 2^n in two factors, because n = 128 has no float of its own.
-    const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
-    const __m256i bias = _mm256_set1_epi32(127);
-    const __m256 first = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
-    const __m256 second = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(whole, half), bias), 23));
-    __m256 result = _mm256_mul_ps(_mm256_mul_ps(p, first), second);
+    const __m256i scale = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+    __m256 result = _mm256_mul_ps(p, _mm256_castsi256_ps(scale));
     result = _mm256_andnot_ps(_mm256_cmp_ps(x, low, _CMP_LT_OQ), result);
-    result = _mm256_blendv_ps(result, _mm256_set1_ps(__builtin_inff()), _mm256_cmp_ps(x, high, _CMP_GT_OQ));
-    return _mm256_blendv_ps(result, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    return _mm256_blendv_ps(result, _mm256_set1_ps(__builtin_inff()), _mm256_cmp_ps(x, high, _CMP_GT_OQ));
 }
 
 static inline __m256 sigmoid8(__m256 x) noexcept {
