@@ -82,6 +82,10 @@ int main(int argc, char** argv) {
     app.add_option("--seed", options.seed, "same seed, same weights");
     app.add_option("--threads", options.threads, "threads; the result does not depend on them");
     app.add_option("--init-weights", init_weights, "start from this weight file");
+    app.add_flag("--resume", options.checkpoints.resume, "go on from the checkpoint in --out, if there is one");
+    app.add_option("--checkpoint-seconds", options.checkpoints.seconds, "write a checkpoint every so often; 0: none by time");
+    app.add_option("--checkpoint-steps", options.checkpoints.steps, "write a checkpoint every so many steps; 0: none by steps");
+    app.add_flag("--keep-checkpoint", options.checkpoints.keep, "leave one behind at the end, for a larger --epochs-limit");
     app.add_option("--parent", parent, "stop at once unless this process is the parent; 0: any");
     try {
         app.parse(argc, argv);

@@ -99,6 +99,7 @@ model::TrainingData only_later(const model::TrainingData& data, std::int64_t sin
     later.kinds = data.kinds;
     later.has_time = data.has_time;
     later.exclude_seen = data.exclude_seen;
+    later.content = data.content;
     const Rng rng(seed);
     for (std::size_t s = 0; s < data.sequences(); ++s) {
         const auto begin = static_cast<std::size_t>(data.offsets[s]), end = static_cast<std::size_t>(data.offsets[s + 1]);

@@ -20,6 +20,13 @@ AdamW::AdamW(std::vector<Parameter> parameters, Options options)
     }
 }
 
+std::vector<std::span<float>> AdamW::memory() {
+    std::vector<std::span<float>> all;
+    for (auto& state : states_) all.emplace_back(state.mean);
+    for (auto& state : states_) all.emplace_back(state.square);
+    return all;
+}
+
 double AdamW::step(std::span<const std::vector<const float*>> gradients, double learning_rate, unsigned threads) {
     double squares = 0;
     for (std::size_t p = 0; p < parameters_.size(); ++p) {

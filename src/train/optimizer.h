@@ -27,6 +27,10 @@ public:
     // not finite nothing is changed.
     double step(std::span<const std::vector<const float*>> gradients, double learning_rate, unsigned threads);
 
+    // What the next step depends on beside the parameters: the steps so far, and running means of gradients and squares.
+    std::int64_t& steps() noexcept { return steps_; }
+    std::vector<std::span<float>> memory();  // all means, then all squares, one a parameter each
+
 private:
     struct State {
         std::vector<float> sum, mean, square;

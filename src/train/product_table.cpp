@@ -61,6 +61,13 @@ void ProductTable::mix(std::span<const float> own, std::span<const float> words,
     });
 }
 
+void ProductTable::start_from(std::span<const float> table, std::span<const std::size_t> rows) {
+    std::vector<float> content(own_.size());
+    mix(own_, words_, std::vector<float>(scale_.size(), 0.0f), content, 1);
+    for (const auto p : rows)
+        for (auto i = p * width_; i < (p + 1) * width_; ++i) own_[i] = own_mean_[i] = table[i] - content[i];
+}
+
 void ProductTable::write(std::span<float> table, double id_dropout, Rng rng, unsigned threads) {
     // A product without content keeps its own vector: it has nothing else.
     for (std::size_t p = 0; p < kept_.size(); ++p) kept_[p] = scale_[p] > 0 && rng.chance(id_dropout) ? 0.0f : 1.0f;

@@ -28,6 +28,11 @@ public:
     void write_averaged(std::span<float> table, std::span<float> bias, unsigned threads) const;
     void average(float keep);
 
+    // Own vectors such that the table is again what it was in these rows; the others stay as they are.
+    void start_from(std::span<const float> table, std::span<const std::size_t> rows);
+    // All that the next step reads and changes.
+    std::vector<std::span<float>> memory() { return {own_, words_, own_mean_, words_mean_}; }
+
     Parameter own() { return {own_, true}; }
     Parameter words() { return {words_, true}; }
     std::span<const float> own_gradient() const noexcept { return d_own_; }

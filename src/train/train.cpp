@@ -14,8 +14,10 @@
 #include <optional>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/parallel.h"
 #include "model/buckets.h"
+#include "model/checkpoint.h"
 #include "model/config.h"
 #include "train/batches.h"
 #include "train/catalog_loss.h"
@@ -91,7 +93,17 @@ public:
           shards_(shard_count(options)) {}
 
     Status load(const std::filesystem::path& weights) {
+        const auto table = floats(network_.product_table());
+        const std::vector<float> random(table.begin(), table.end());
         PERENNIAL_TRY(network_.load(weights));
+        if (table_) {  // the file holds whole vectors: what it knows of a product goes into the product's own part
+            const auto width = static_cast<std::size_t>(options_.width);
+            std::vector<std::size_t> loaded;
+            for (std::size_t p = 0; p * width < table.size(); ++p)
+                if (!std::equal(table.begin() + static_cast<std::ptrdiff_t>(p * width), table.begin() + static_cast<std::ptrdiff_t>((p + 1) * width), random.begin() + static_cast<std::ptrdiff_t>(p * width)))
+                    loaded.push_back(p);
+            table_->start_from(table, loaded);
+        }
         return averaged_.load(weights);
     }
     // What is judged and kept.
@@ -101,6 +113,28 @@ public:
         return averaged_;
     }
     const Curriculum& curriculum() const { return curriculum_; }
+
+    // All that the next step reads and changes, and how many there were.
+    std::vector<std::span<float>> state() {
+        std::vector<std::span<float>> all;
+        for (const auto* network : {&network_, &averaged_})
+            for (const auto& parameter : network->trainable()) all.push_back(parameter.values);
+        if (table_)
+            for (const auto values : table_->memory()) all.push_back(values);
+        for (const auto values : optimizer_.memory()) all.push_back(values);
+        return all;
+    }
+    std::int64_t steps() const { return steps_; }
+    // kCorrupt when the values are not those of this network.
+    Status restore(const model::Checkpoint& checkpoint) {
+        const auto all = state();
+        bool fits = all.size() == checkpoint.values.size();
+        for (std::size_t i = 0; fits && i < all.size(); ++i) fits = all[i].size() == checkpoint.values[i].size();
+        if (!fits) return Error{Code::kCorrupt, "checkpoint: its values are those of another network"};
+        for (std::size_t i = 0; i < all.size(); ++i) std::ranges::copy(checkpoint.values[i], all[i].begin());
+        optimizer_.steps() = steps_ = checkpoint.position.steps;
+        return Done{};
+    }
 
     // One optimiser step. Throws what libtorch throws.
     BatchLoss step(std::span<const Window> windows, Rng rng) {
@@ -270,9 +304,107 @@ std::string run_json(const TrainSummary& summary, const TrainOptions& options) {
                                      {"valid_recall10", summary.valid_recall10},
                                      {"valid_loss", summary.valid_loss},
                                      {"stopped_by_time", summary.stopped_by_time},
+                                     {"checkpoints", summary.checkpoints},
+                                     {"checkpoint_seconds", summary.checkpoint_seconds},
                                      {"seed", options.seed},
                                      {"threads", options.threads}};
     return boost::json::serialize(object) + "\n";
+}
+
+// A new member of either struct breaks the binding, so that it cannot be forgotten here.
+std::string data_hash(const model::TrainingData& data) {
+    const auto& [offsets, product, kind, time_ms, quantity, occasion, role, purchase, end_ms, products, kinds, has_time, content, exclude_seen] = data;
+    const auto& [features, content_offsets, feature] = content;
+    std::uint64_t hash = hash64(fmt::format("{} {} {} {} {}", products, kinds, has_time, exclude_seen, features));
+    const auto add = [&](const auto&... column) { ((hash = hash64({reinterpret_cast<const char*>(column.data()), column.size() * sizeof(column[0])}, hash)), ...); };
+    add(offsets, product, kind, time_ms, quantity, occasion, role, purchase, end_ms, content_offsets, feature);
+    return fmt::format("{:016x}", hash);
+}
+
+// Every option that the weights depend on. A new member breaks the binding below, so that it cannot be forgotten here.
+// When to stop (epochs, patience, seconds) may change from one start to the next, and threads change nothing.
+Result<std::string> options_text(const TrainOptions& options) {
+    const auto& [width, blocks, heads, hidden, history_limit, learning_rate, weight_decay, dropout, gradient_norm_limit, warmup_steps, batch_positions,
+                 later_decay, reversed_share, masked_share, average_decay, id_dropout, hazard_weight, epochs_limit, patience, seconds_limit, validation_units_limit, seed,
+                 threads, init_weights, checkpoints] = options;
+    std::string start = "none";
+    if (!init_weights.empty()) {
+        const auto bytes = read_file(init_weights);
+        if (!bytes) return bytes.error();
+        start = hex(hash128(*bytes));
+    }
+    return fmt::format("width={} blocks={} heads={} hidden={} history-limit={} learning-rate={} weight-decay={} dropout={} gradient-norm-limit={} warmup-steps={} "
+                       "batch-positions={} later-decay={} reversed-share={} masked-share={} average-decay={} id-dropout={} hazard-weight={} validation-units-limit={} seed={} init-weights={}",
+                       width, blocks, heads, hidden, history_limit, learning_rate, weight_decay, dropout, gradient_norm_limit, warmup_steps, batch_positions,
+                       later_decay, reversed_share, masked_share, average_decay, id_dropout, hazard_weight, validation_units_limit, seed, start);
+}
+
+// The words of `text` that `other` does not have.
+std::string words_missing(std::string_view text, std::string_view other) {
+    std::string missing;
+    const std::string padded = fmt::format(" {} ", other);
+    while (!text.empty()) {
+        const auto end = std::min(text.find(' '), text.size());
+        const auto word = text.substr(0, end);
+        if (padded.find(fmt::format(" {} ", word)) == std::string::npos) missing += (missing.empty() ? "" : " ") + std::string(word);
+        text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return missing;
+}
+
+// Writes checkpoints when they are due.
+class Checkpoints {
+public:
+    Checkpoints(const CheckpointOptions& options, std::filesystem::path path) : options_(options), path_(std::move(path)) {}
+
+    bool due(std::int64_t steps) const {
+        if (options_.steps > 0 && steps - last_steps_ >= options_.steps) return true;
+        return options_.seconds > 0 && seconds_since(last_) >= std::max(options_.seconds, kCostLimit * last_seconds_);
+    }
+    Status write(const model::TrainingPosition& position, Trainer& trainer) {
+        const auto begin = Clock::now();
+        const auto state = trainer.state();
+        const std::vector<std::span<const float>> values(state.begin(), state.end());
+        PERENNIAL_TRY(model::write_checkpoint(path_, position, values));
+        last_ = Clock::now();
+        last_steps_ = position.steps;
+        last_seconds_ = std::chrono::duration<double>(last_ - begin).count();
+        total_seconds_ += last_seconds_;
+        ++count_;
+        return Done{};
+    }
+    const std::filesystem::path& path() const { return path_; }
+    std::int64_t count() const { return count_; }
+    double seconds() const { return total_seconds_; }
+
+private:
+    static constexpr double kCostLimit = 100;  // of the training time, at most a hundredth goes into checkpoints
+    const CheckpointOptions& options_;
+    std::filesystem::path path_;
+    Clock::time_point last_ = Clock::now();
+    std::int64_t last_steps_ = 0, count_ = 0;
+    double last_seconds_ = 0, total_seconds_ = 0;
+};
+
+// The checkpoint in the folder, if there is one and it is wanted. kInvalid when it belongs to another training.
+Result<std::optional<model::Checkpoint>> earlier(const std::filesystem::path& path, const model::TrainingPosition& wanted, const TrainOptions& options) {
+    std::error_code error;
+    if (!options.checkpoints.resume) {
+        std::filesystem::remove(path, error);
+        return std::optional<model::Checkpoint>();
+    }
+    if (!std::filesystem::exists(path, error)) return std::optional<model::Checkpoint>();
+    auto read = model::read_checkpoint(path);
+    if (!read) return read.error();
+    const auto& found = read->position;
+    if (found.data != wanted.data)
+        return Error{Code::kInvalid, fmt::format("{}: was written for other training data (wanted {}, the file has {}); train without resuming, or into another folder", path.string(), wanted.data, found.data)};
+    if (found.options != wanted.options)
+        return Error{Code::kInvalid, fmt::format("{}: was written with other options (wanted {}, the file has {}); give the same, train without resuming, or into another folder", path.string(),
+                                                 words_missing(wanted.options, found.options), words_missing(found.options, wanted.options))};
+    if (found.best_epoch > 0 && !std::filesystem::exists(path.parent_path() / "model.safetensors", error))
+        return Error{Code::kNotFound, fmt::format("{}: model.safetensors, the best epoch so far, is not beside it; train without resuming", path.string())};
+    return std::optional(std::move(*read));
 }
 
 Result<TrainSummary> run(const model::TrainingData& data, const TrainOptions& options, const std::filesystem::path& out_dir,
@@ -283,64 +415,101 @@ Result<TrainSummary> run(const model::TrainingData& data, const TrainOptions& op
     const Rng rng(options.seed);
     const auto units = validation_units(data, options.validation_units_limit, rng.fork(1));
 
+    model::TrainingPosition now;
+    now.curves = "epoch,seconds,train_loss,time_loss,valid_loss,valid_ndcg10,valid_recall10\n";
+    now.data = data_hash(data);
+    auto text = options_text(options);
+    if (!text) return text.error();
+    now.options = std::move(*text);
+    Checkpoints checkpoints(options.checkpoints, out_dir / "checkpoint.safetensors");
+    auto before = earlier(checkpoints.path(), now, options);
+    if (!before) return before.error();
+    if (*before) {
+        PERENNIAL_TRY(trainer.restore(**before));
+        now = std::move((*before)->position);
+        before->reset();
+    }
+
     TrainSummary summary;
     summary.parameters = trainer.network().parameter_count();
     summary.train_targets = trainer.curriculum().train_targets();
     summary.validation_units = static_cast<std::int64_t>(units.size());
     if (summary.train_targets == 0) return Error{Code::kInvalid, "training data: no event has role 1 (training target)"};
 
-    std::string curves = "epoch,seconds,train_loss,time_loss,valid_loss,valid_ndcg10,valid_recall10\n";
-    const auto start = Clock::now();
-    double stepping_seconds = 0;
-    std::int64_t targets_done = 0;
+    const auto start = Clock::now() - std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(now.train_seconds));
     const auto out_of_time = [&] { return options.seconds_limit > 0 && seconds_since(start) >= options.seconds_limit; };
-    for (std::int64_t epoch = 1; epoch <= options.epochs_limit && !summary.stopped_by_time; ++epoch) {
-        const Rng epoch_rng = rng.fork(static_cast<std::uint64_t>(epoch) + 1);
+    const auto has_patience = [&] { return now.best_epoch == 0 || now.epochs - now.best_epoch < options.patience; };
+    while (now.epoch <= options.epochs_limit && has_patience() && !summary.stopped_by_time) {
+        const Rng epoch_rng = rng.fork(static_cast<std::uint64_t>(now.epoch) + 1);
         Rng window_rng = epoch_rng.fork(0);
         const auto windows = trainer.curriculum().windows(window_rng);
-        Progress report{.epoch = epoch, .positions_total = positions_of(windows)};
-        BatchLoss sum;
-        std::uint64_t batch = 0;
-        const auto epoch_start = Clock::now();
+        Progress report{.epoch = now.epoch, .positions_total = positions_of(windows)};
+        auto batch_start = Clock::now();
+        std::int64_t batch = 0;
         for (const auto& part : runs(windows, options.batch_positions)) {
-            const auto loss = trainer.step(part, epoch_rng.fork(++batch));
-            sum.product += loss.product;
-            sum.time += loss.time;
-            sum.products += loss.products;
-            sum.times += loss.times;
             report.positions += positions_of(part);
-            report.loss = sum.product / static_cast<double>(std::max<std::int64_t>(sum.products, 1));
+            if (++batch <= now.batch) continue;  // done before the training was cut off
+            const auto loss = trainer.step(part, epoch_rng.fork(static_cast<std::uint64_t>(batch)));
+            now.batch = batch;
+            now.steps = trainer.steps();
+            now.product_loss += loss.product;
+            now.time_loss += loss.time;
+            now.product_targets += loss.products;
+            now.time_targets += loss.times;
+            report.loss = now.product_loss / static_cast<double>(std::max<std::int64_t>(now.product_targets, 1));
             if (progress) progress(report);
+            now.stepping_seconds += seconds_since(batch_start);
+            if (checkpoints.due(now.steps)) {
+                now.train_seconds = seconds_since(start);
+                PERENNIAL_TRY(checkpoints.write(now, trainer));
+            }
+            batch_start = Clock::now();
             if (out_of_time()) {
                 summary.stopped_by_time = true;
                 break;
             }
         }
-        stepping_seconds += seconds_since(epoch_start);
-        targets_done += sum.products;
 
         const auto quality = evaluate(trainer.network(), data, units, options.threads);
-        const EpochReport finished{epoch, seconds_since(start), report.loss, sum.time / static_cast<double>(std::max<std::int64_t>(sum.times, 1)),
+        report.loss = now.product_loss / static_cast<double>(std::max<std::int64_t>(now.product_targets, 1));
+        const EpochReport finished{now.epoch, seconds_since(start), report.loss, now.time_loss / static_cast<double>(std::max<std::int64_t>(now.time_targets, 1)),
                                    quality.loss, quality.ndcg10, quality.recall10};
         report.finished = &finished;
         if (progress) progress(report);
-        curves += curve_row(finished);
-        PERENNIAL_TRY(write_file(out_dir / "curves.csv", curves));
-        summary.epochs = epoch;
-        summary.train_seconds = finished.seconds;
+        now.curves += curve_row(finished);
+        PERENNIAL_TRY(write_file(out_dir / "curves.csv", now.curves));
+        now.epochs = now.epoch;
+        now.train_seconds = finished.seconds;
         // Without validation the last epoch counts as the best. Equal quality keeps the earlier weights.
-        if (units.empty() || summary.best_epoch == 0 || quality.ndcg10 > summary.valid_ndcg10) {
+        if (units.empty() || now.best_epoch == 0 || quality.ndcg10 > now.valid_ndcg10) {
             PERENNIAL_TRY(write_file(out_dir / "model.safetensors", trainer.network().weights()));
-            summary.best_epoch = epoch;
-            summary.train_seconds_to_best = finished.seconds;
-            summary.valid_ndcg10 = quality.ndcg10;
-            summary.valid_recall10 = quality.recall10;
-            summary.valid_loss = quality.loss;
+            now.best_epoch = now.epoch;
+            now.seconds_to_best = finished.seconds;
+            now.valid_ndcg10 = quality.ndcg10;
+            now.valid_recall10 = quality.recall10;
+            now.valid_loss = quality.loss;
         }
-        if (epoch - summary.best_epoch >= options.patience) break;
+        now.targets_done += now.product_targets;
+        ++now.epoch;
+        now.batch = now.product_targets = now.time_targets = 0;
+        now.product_loss = now.time_loss = 0;
     }
-    summary.positions_per_second = static_cast<double>(targets_done) / std::max(stepping_seconds, 1e-9);
+    summary.best_epoch = now.best_epoch;
+    summary.epochs = now.epochs;
+    summary.train_seconds = now.train_seconds;
+    summary.train_seconds_to_best = now.seconds_to_best;
+    summary.valid_ndcg10 = now.valid_ndcg10;
+    summary.valid_recall10 = now.valid_recall10;
+    summary.valid_loss = now.valid_loss;
+    summary.positions_per_second = static_cast<double>(now.targets_done) / std::max(now.stepping_seconds, 1e-9);
+    // An epoch that the clock cut short cannot be gone on from: the rest of it was not learned.
+    const bool keep = options.checkpoints.keep && !summary.stopped_by_time;
+    if (keep) PERENNIAL_TRY(checkpoints.write(now, trainer));
+    summary.checkpoints = checkpoints.count();
+    summary.checkpoint_seconds = checkpoints.seconds();
     PERENNIAL_TRY(write_file(out_dir / "run.json", run_json(summary, options)));
+    std::error_code error;
+    if (!keep) std::filesystem::remove(checkpoints.path(), error);
     return summary;
 }
 
@@ -370,6 +539,8 @@ Status check(const TrainOptions& options) {
     PERENNIAL_TRY(in("seconds-limit", options.seconds_limit, 0.0, 1e9));
     PERENNIAL_TRY(in("validation-units-limit", options.validation_units_limit, Whole{0}, Whole{1'000'000'000}));
     PERENNIAL_TRY(in("threads", options.threads, 1u, 1024u));
+    PERENNIAL_TRY(in("checkpoint-seconds", options.checkpoints.seconds, 0.0, 1e9));
+    PERENNIAL_TRY(in("checkpoint-steps", options.checkpoints.steps, Whole{0}, Whole{1'000'000'000}));
     model::TrainingData one;
     one.products = 1;
     return model::check(network_config(one, options));

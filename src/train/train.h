@@ -14,6 +14,15 @@
 
 namespace perennial::train {
 
+// Where training stands is written into out_dir/checkpoint.safetensors (docs/formats/checkpoint.md), so that a training
+// that was killed can go on and end with the same bytes as one that was not.
+struct CheckpointOptions {
+    bool resume = false;       // go on from the checkpoint in out_dir, if there is one
+    bool keep = false;         // leave one behind at the end, from which a larger epochs_limit can go on
+    double seconds = 30;       // between two; more where writing one takes more than a hundredth of that. 0: none by time
+    std::int64_t steps = 0;    // between two; 0: none by steps
+};
+
 struct TrainOptions {
     // The network (model/config.h).
     std::int64_t width = 64;
@@ -46,6 +55,7 @@ struct TrainOptions {
     std::uint64_t seed = 1;
     unsigned threads = 2;
     std::filesystem::path init_weights = {};  // start from this weight file; it may know fewer products (new ones come last)
+    CheckpointOptions checkpoints = {};
 };
 
 // kInvalid naming the option and its range.
@@ -74,11 +84,13 @@ struct TrainSummary {
     std::int64_t parameters = 0, train_targets = 0, validation_units = 0;
     double valid_ndcg10 = 0, valid_recall10 = 0, valid_loss = 0;
     bool stopped_by_time = false;
+    std::int64_t checkpoints = 0;   // written since the program started
+    double checkpoint_seconds = 0;  // ... and how long that took
 };
 
 // Writes out_dir/model.safetensors (the best epoch so far, replaced whole at each better one), curves.csv (a row an epoch)
-// and run.json (at the end). Errors: kInvalid (options, or data without any training target), kIo, kFull, kCorrupt
-// (init_weights), kUnsupported (what libtorch cannot do here, in its words).
+// and run.json (at the end). Errors: kInvalid (options, or data without any training target; a checkpoint of other data or
+// options), kIo, kFull, kCorrupt (init_weights, checkpoint), kUnsupported (what libtorch cannot do here, in its words).
 Result<TrainSummary> train(const model::TrainingData& data, const TrainOptions& options, const std::filesystem::path& out_dir,
                            const OnProgress& progress = {});
 

@@ -273,6 +273,52 @@ TEST(Train, goes_on_from_weights_that_know_fewer_products) {
     EXPECT_EQ(train(more, again, second.path()).error().code, Code::kInvalid);
 }
 
+TEST(Train, goes_on_from_the_vectors_of_products_also_where_content_makes_them) {
+    const TempDir first, second;
+    auto data = ring(60, 9, 20);
+    data.content.features = 3;
+    data.content.offsets = {0};
+    for (std::int32_t p = 0; p < 20; ++p) {
+        data.content.feature.push_back(p % 3);
+        data.content.offsets.push_back(p + 1);
+    }
+    TrainOptions options{.width = 16, .learning_rate = 5e-3, .warmup_steps = 1, .batch_positions = 256, .epochs_limit = 15, .threads = 1};
+    const auto before = train(data, options, first.path()).value();
+    EXPECT_GT(before.valid_ndcg10, 0.5);
+    options.init_weights = first.path() / "model.safetensors";
+    options.epochs_limit = 1;
+    options.learning_rate = 1e-6;
+    const auto after = train(data, options, second.path()).value();
+    EXPECT_NEAR(after.valid_ndcg10, before.valid_ndcg10, 0.02);
+}
+
+TEST(Train, goes_on_from_a_checkpoint_with_and_without_content) {
+    for (const bool content : {false, true}) {
+        auto data = ring(60, 9, 20);
+        if (content) {
+            data.content.features = 3;
+            data.content.offsets = {0};
+            for (std::int32_t p = 0; p < 20; ++p) {
+                data.content.feature.push_back(p % 3);
+                data.content.offsets.push_back(p + 1);
+            }
+        }
+        const TempDir folder;
+        TrainOptions options{.width = 16, .batch_positions = 256, .epochs_limit = 4, .threads = 1};
+        const auto whole = trained(data, options);
+        options.checkpoints = {.resume = true, .keep = true, .seconds = 0, .steps = 1};
+        options.epochs_limit = 2;
+        ASSERT_TRUE(train(data, options, folder.path()).ok());
+        options.epochs_limit = 4;
+        const auto rest = train(data, options, folder.path());
+        ASSERT_TRUE(rest.ok()) << rest.error().message;
+        EXPECT_GT(rest->checkpoints, 4);
+        EXPECT_TRUE(read_file(folder.path() / "model.safetensors").value() == whole) << (content ? "with" : "without") << " content";
+        data.role[3] = 0;
+        EXPECT_EQ(train(data, options, folder.path()).error().code, Code::kInvalid) << "other data";
+    }
+}
+
 TEST(Train, refuses_what_cannot_be_trained_on) {
     const TempDir scratch;
     auto data = ring(3, 4, 5);
