@@ -6,7 +6,6 @@
 #include <array>
 #include <cmath>
 #include <map>
-#include <unordered_map>
 
 namespace perennial::decide {
 namespace {
@@ -39,9 +38,12 @@ std::string title_of(const catalog::Catalog& catalog, const std::string& product
 struct Asked {
     const predict::ShopModels& models;
     const catalog::Catalog& catalog;
-    std::span<const Step> history;
-    std::unordered_map<std::int32_t, std::int64_t> bought_ms;   // last purchase of each product
-    std::unordered_map<std::int32_t, std::int64_t> viewed_ms;
+    const predict::CustomerState& customer;
+
+    const predict::CustomerState::Own* own(std::int32_t number) const {
+        const auto found = customer.products().find(number);
+        return found == customer.products().end() ? nullptr : &found->second;
+    }
 };
 
 void explain(Recommendation& r, std::int32_t number, const Asked& asked) {
@@ -51,8 +53,9 @@ void explain(Recommendation& r, std::int32_t number, const Asked& asked) {
         r.reason_en = std::move(en);
         r.reason_zh = std::move(zh);
     };
-    if (asked.bought_ms.contains(number)) {
-        if (const auto gaps = predict::own_intervals_days(asked.history, number); gaps.size() >= kOwnGapsMin) {
+    const auto* own = asked.own(number);
+    if (own != nullptr && own->bought_ms) {
+        if (const auto gaps = predict::own_intervals_days(asked.customer.steps(), number); gaps.size() >= kOwnGapsMin) {
             const double usual = median(gaps);
             if (usual < kOftenDays) return say(ReasonKind::kRebuyOwn, r.product, "you buy this often", "您经常购买");
             const auto words = every(usual);
@@ -65,9 +68,9 @@ void explain(Recommendation& r, std::int32_t number, const Asked& asked) {
             return say(ReasonKind::kRebuyUsual, r.product, fmt::format("you bought this; others buy it again {}", words.en), fmt::format("您买过；其他顾客{}复购一次", words.zh));
         }
     }
-    if (const auto viewed = asked.viewed_ms.find(number); viewed != asked.viewed_ms.end() && !asked.bought_ms.contains(number))
+    if (own != nullptr && own->viewed_ms && !own->bought_ms)
         return say(ReasonKind::kViewed, r.product, "you looked at this", "您浏览过此商品");
-    const auto cause = asked.models.methods.pairs->strongest_reason(asked.history, number);
+    const auto cause = asked.models.methods.pairs->strongest_reason(asked.customer.steps(), number);
     if (cause != sequence::kNoProduct) {
         const auto& product = asked.models.vocabulary[cause];
         const auto title = title_of(asked.catalog, product);
@@ -89,14 +92,14 @@ Recommendation described(const catalog::Product& product, double score) {
 
 // Products too new to have been sold, of the customer's categories first.
 std::vector<const catalog::Product*> new_products(const Asked& asked, UtcTime now) {
-    std::map<std::string_view, int> liked;
-    for (const auto& step : asked.history)
-        if (step.product >= 0)
-            if (const auto at = asked.catalog.find(asked.models.vocabulary[step.product])) ++liked[asked.catalog[*at].category];
     std::vector<const catalog::Product*> fresh;
     for (const auto& product : asked.catalog.products())
         if (product.lines_sold == 0 && product.price.minor > 0 && days_between(product.first_seen, now) <= kNewDays && product.stock.value_or(1) > 0)
             fresh.push_back(&product);
+    if (fresh.size() < 2) return fresh;
+    std::map<std::string_view, int> liked;
+    for (const auto& [number, own] : asked.customer.products())
+        if (const auto at = asked.catalog.find(asked.models.vocabulary[number])) liked[asked.catalog[*at].category] += own.steps;
     std::ranges::stable_sort(fresh, [&](const auto* a, const auto* b) { return liked[a->category] > liked[b->category]; });
     return fresh;
 }
@@ -110,20 +113,23 @@ std::string_view name(ReasonKind kind) noexcept {
 
 Result<Recommendations> recommend(const predict::ShopModels& models, const catalog::Catalog& catalog,
                                   std::span<const event::Event> timeline, UtcTime now, std::size_t count) {
+    predict::CustomerState customer;
+    customer.extend(timeline, models.vocabulary);
+    return recommend(models, catalog, customer, now, count);
+}
+
+Result<Recommendations> recommend(const predict::ShopModels& models, const catalog::Catalog& catalog,
+                                  predict::CustomerState& customer, UtcTime now, std::size_t count) {
     if (count < 1 || count > kRecommendationsLimit)
         return Error{Code::kInvalid, fmt::format("n: want 1 to {}, got {}", kRecommendationsLimit, count)};
-    const auto steps = sequence::steps_of(timeline, models.vocabulary);
-    Asked asked{models, catalog, steps, {}, {}};
-    for (const auto& step : steps) {
-        if (step.product < 0) continue;
-        if (step.purchase()) asked.bought_ms[step.product] = step.time_ms;
-        else if (step.kind == static_cast<std::uint8_t>(event::Kind::kProductViewed)) asked.viewed_ms[step.product] = step.time_ms;
-    }
+    const Asked asked{models, catalog, customer};
     std::vector<float> shares(models.vocabulary.size());
-    models.methods.best().score(steps, now.ms, shares);
+    const auto& best = models.methods.best();
+    if (models.methods.network) best.score_with(customer.session(*models.methods.network), customer.steps(), now.ms, shares);
+    else best.score(customer.steps(), now.ms, shares);
 
     Recommendations result;
-    result.known_customer = !timeline.empty();
+    result.known_customer = customer.events() > 0;
     const auto fresh = new_products(asked, now);
     std::size_t fresh_used = 0;
     const auto add_new = [&] {
@@ -132,7 +138,12 @@ Result<Recommendations> recommend(const predict::ShopModels& models, const catal
         r.reason_en = "new in " + r.category;
         r.reason_zh = r.category + " 新品";
     };
-    for (const auto number : predict::top_n(shares, shares.size())) {
+    // Enough of the best for the usual answer; more when rules hold many back.
+    auto ranked = predict::top_n(shares, 4 * count + kNewEvery);
+    for (std::size_t place = 0;; ++place) {
+        if (place == ranked.size() && place > 0) ranked = predict::top_n(shares, 8 * place);
+        if (place >= ranked.size()) break;
+        const auto number = ranked[place];
         if (fresh_used < fresh.size() && (result.products.size() + 1) % kNewEvery == 0) add_new();
         if (result.products.size() >= count) break;
         const auto at = catalog.find(models.vocabulary[number]);
@@ -142,8 +153,8 @@ Result<Recommendations> recommend(const predict::ShopModels& models, const catal
             ++result.left_out_of_stock;
             continue;
         }
-        if (const auto bought = asked.bought_ms.find(number);
-            bought != asked.bought_ms.end() && !models.replenishment.may_offer_again(number, days_between({bought->second}, now))) {
+        if (const auto* own = asked.own(number);
+            own != nullptr && own->bought_ms && !models.replenishment.may_offer_again(number, days_between({*own->bought_ms}, now))) {
             ++result.left_out_just_bought;
             continue;
         }

@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "catalog/catalog.h"
 #include "event/event.h"
+#include "predict/customer_state.h"
 #include "predict/shop_models.h"
 
 namespace perennial::decide {
@@ -38,9 +39,12 @@ inline constexpr std::size_t kRecommendationsLimit = 100;
 inline constexpr double kNewDays = 30;         // a product unsold and first seen within so many days is new
 inline constexpr std::size_t kNewEvery = 10;   // one new product for each so many places
 
-// `timeline` in time order; empty for a customer nobody knows, who gets what is popular. At most `count` products, fewer
-// when the rules leave fewer. O(P + history).
+// `customer` as extended by the whole timeline; without events for a customer nobody knows, who gets what is popular. At
+// most `count` products, fewer when the rules leave fewer. O(P + history). Its network state is brought up to date.
 // Errors: kInvalid when count is not 1 to kRecommendationsLimit.
+Result<Recommendations> recommend(const predict::ShopModels& models, const catalog::Catalog& catalog,
+                                  predict::CustomerState& customer, UtcTime now, std::size_t count);
+// The same for a `timeline` in time order.
 Result<Recommendations> recommend(const predict::ShopModels& models, const catalog::Catalog& catalog,
                                   std::span<const event::Event> timeline, UtcTime now, std::size_t count);
 

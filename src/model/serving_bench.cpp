@@ -3,6 +3,7 @@
 // so they are random unless a weight file is given.
 //
 //   bench_serving [--weights FILE] [--requests N] [--million] [--products N] [--hnsw-threads N]
+//                [--hnsw-links N] [--hnsw-build-effort N]
 //
 // The million: clusters as a trained table has them. Product = 0.75 centre + 0.65 noise per column, centres and noise
 // normal, all of it times 1/8, 2,000 clusters with Zipf sizes; bias = 0.3 x a normal. Query = mean of three products of
@@ -189,7 +190,7 @@ Shelf clustered(std::size_t products, std::size_t width, std::size_t queries) {
     return shelf;
 }
 
-void serve_shelf(std::size_t products, unsigned hnsw_threads) {
+void serve_shelf(std::size_t products, const HnswOptions& options) {
     constexpr std::size_t kWidth = 64, kQueries = 2000;
     const auto shelf = clustered(products, kWidth, kQueries);
     const ProductTable table{shelf.vectors, shelf.bias, kWidth};
@@ -231,12 +232,12 @@ void serve_shelf(std::size_t products, unsigned hnsw_threads) {
         exact->top(batch);
     }
     std::printf("  exact int8 in batches of 32: %.0f queries/s\n", static_cast<double>(kQueries / 32 * 32) / micros_since(begin) * 1e6);
-    if (hnsw_threads == 0) return;
+    if (options.threads == 0) return;
     begin = Clock::now();
-    const auto graph = make_hnsw_index(table, {.threads = hnsw_threads});
+    const auto graph = make_hnsw_index(table, options);
     if (!graph) return (void)std::printf("  %s\n", graph.error().message.c_str());
-    std::printf("  hnsw: built in %.0f s on %u threads, %.0f MB\n", micros_since(begin) / 1e6, hnsw_threads, static_cast<double>((*graph)->bytes()) / 1e6);
-    for (const std::size_t effort : {50u, 100u, 200u, 400u, 800u}) {
+    std::printf("  hnsw, %zu links, build effort %zu: built in %.0f s on %u threads, %.0f MB\n", options.links, options.build_effort, micros_since(begin) / 1e6, options.threads, static_cast<double>((*graph)->bytes()) / 1e6);
+    for (const std::size_t effort : {50u, 100u, 200u, 400u, 800u, 1600u}) {
         (*graph)->set_search_effort(effort);
         singles(("  hnsw, search effort " + std::to_string(effort)).c_str(), kQueries, best, [&](TopQuery& query) { (*graph)->top({&query, 1}); });
         recall();
@@ -251,7 +252,7 @@ int main(int count, char** arguments) {
     using namespace perennial::model;
     std::string weights;
     std::size_t requests = 20000, products = 1000000;
-    unsigned hnsw_threads = 0;
+    HnswOptions hnsw{.threads = 0};  // 0: none
     bool million = false;
     for (int i = 1; i < count; ++i) {
         const std::string name = arguments[i];
@@ -260,10 +261,12 @@ int main(int count, char** arguments) {
         else if (value != nullptr && name == "--weights") weights = value, ++i;
         else if (value != nullptr && name == "--requests") requests = std::stoul(value), ++i;
         else if (value != nullptr && name == "--products") products = std::stoul(value), ++i;
-        else if (value != nullptr && name == "--hnsw-threads") hnsw_threads = static_cast<unsigned>(std::stoul(value)), ++i;
+        else if (value != nullptr && name == "--hnsw-threads") hnsw.threads = static_cast<unsigned>(std::stoul(value)), ++i;
+        else if (value != nullptr && name == "--hnsw-links") hnsw.links = std::stoul(value), ++i;
+        else if (value != nullptr && name == "--hnsw-build-effort") hnsw.build_effort = std::stoul(value), ++i;
         else return std::fprintf(stderr, "want [--weights FILE] [--requests N] [--million [--products N] [--hnsw-threads N]], got '%s'\n", name.c_str()), 2;
     }
-    if (million) serve_shelf(products, hnsw_threads);
+    if (million) serve_shelf(products, hnsw);
     else {
         Config config;
         config.products = 12101;

@@ -17,7 +17,9 @@ Result<NetworkRecommender> NetworkRecommender::load(const std::filesystem::path&
     return NetworkRecommender(std::move(*network));
 }
 
-std::size_t NetworkRecommender::reach() const noexcept { return static_cast<std::size_t>(network_.config().history_limit); }
+std::size_t NetworkRecommender::reach() const noexcept {
+    return static_cast<std::size_t>(network_.config().blocks * (network_.config().history_limit - 1) + 2);
+}
 
 std::vector<model::Step> NetworkRecommender::in_sight(std::span<const Step> history) const {
     std::vector<model::Step> steps;
@@ -42,7 +44,11 @@ model::Session NetworkRecommender::session(std::span<const Step> history) const 
 }
 
 void NetworkRecommender::score(std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const {
-    network_.scores(session(history), request(history, now_ms), shares);
+    score_with(session(history), history, now_ms, shares);
+}
+
+void NetworkRecommender::score_with(const model::Session& session, std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const {
+    network_.scores(session, request(history, now_ms), shares);
     const float most = std::ranges::max(shares);
     double sum = 0;
     for (float& x : shares) sum += x = std::exp(x - most);

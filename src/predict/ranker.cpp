@@ -121,7 +121,7 @@ void add_own_past(std::span<const Step> history, std::int64_t now_ms, const Cand
 
 }  // namespace
 
-Candidates candidates(const NextPurchaseMethods& methods, std::span<const Step> history, std::int64_t now_ms, bool allow_repeats) {
+Candidates candidates(const NextPurchaseMethods& methods, const model::Session* session, std::span<const Step> history, std::int64_t now_ms, bool allow_repeats) {
     const auto popular = methods.popularity->shares();
     const std::size_t products = popular.size();
     Candidates c;
@@ -129,7 +129,8 @@ Candidates candidates(const NextPurchaseMethods& methods, std::span<const Step> 
     methods.pairs->score(history, now_ms, pairs);
     if (methods.network) {
         network.resize(products);
-        methods.network->score(history, now_ms, network);
+        if (session != nullptr) methods.network->score_with(*session, history, now_ms, network);
+        else methods.network->score(history, now_ms, network);
     }
     c.mixture = methods.mix(history, now_ms, network, pairs);
 
@@ -175,7 +176,14 @@ Ranker::Ranker(const NextPurchaseMethods& methods, TreeSum trees, bool allow_rep
     : methods_(methods), trees_(std::move(trees)), allow_repeats_(allow_repeats) {}
 
 void Ranker::score(std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const {
-    const auto c = candidates(methods_, history, now_ms, allow_repeats_);
+    order(candidates(methods_, nullptr, history, now_ms, allow_repeats_), shares);
+}
+
+void Ranker::score_with(const model::Session& session, std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const {
+    order(candidates(methods_, &session, history, now_ms, allow_repeats_), shares);
+}
+
+void Ranker::order(const Candidates& c, std::span<float> shares) const {
     for (std::size_t j = 0; j < shares.size(); ++j) shares[j] = (1 - kCandidatesMass) * c.mixture[j];
     std::vector<float> sums;
     for (std::size_t row = 0; row < c.products.size(); ++row) sums.push_back(trees_(std::span(c.features).subspan(row * kRankFeatures, kRankFeatures)));
@@ -246,7 +254,7 @@ Result<std::optional<RankerFit>> fit_ranker(const NextPurchaseMethods& methods, 
     parallel_for(order.size(), 16, threads, [&](std::size_t begin, std::size_t end) {
         for (auto q = begin; q < end; ++q) {
             const auto& unit = units[order[q]];
-            auto c = candidates(methods, unit.history, unit.now_ms, allow_repeats);
+            auto c = candidates(methods, nullptr, unit.history, unit.now_ms, allow_repeats);
             auto& [list, relevant, mixture_ndcg10] = questions[q];
             for (const auto product : c.products) list.labels.push_back(std::ranges::find(unit.relevant, product) != unit.relevant.end());
             list.sizes.push_back(static_cast<std::uint32_t>(c.products.size()));

@@ -37,15 +37,19 @@ public:
     // Candidates in the order of the trees, before everything else in the order of the mixture.
     // O(mixture + candidates (history log row + trees)).
     void score(std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const override;
+    void score_with(const model::Session& session, std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const override;
     const TreeSum& trees() const noexcept { return trees_; }
 
 private:
+    void order(const Candidates& c, std::span<float> shares) const;
+
     NextPurchaseMethods methods_;
     TreeSum trees_;
     bool allow_repeats_;
 };
 
-Candidates candidates(const NextPurchaseMethods& methods, std::span<const Step> history, std::int64_t now_ms, bool allow_repeats);
+// `session`: the network's state after `history`, null when nobody kept it.
+Candidates candidates(const NextPurchaseMethods& methods, const model::Session* session, std::span<const Step> history, std::int64_t now_ms, bool allow_repeats);
 
 inline constexpr std::size_t kRankerUnitsLimit = 25'000;  // validation questions that are learned from
 inline constexpr std::size_t kRankerAnswersMin = 150;     // questions with an answer among the candidates; fewer teach nothing

@@ -46,12 +46,19 @@ void OwnRepeats::score(std::span<const Step> history, std::int64_t, std::span<fl
     normalise(shares);
 }
 
-void Mixture::score(std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const {
+void Mixture::score(std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const { add(nullptr, history, now_ms, shares); }
+
+void Mixture::score_with(const model::Session& session, std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const {
+    add(&session, history, now_ms, shares);
+}
+
+void Mixture::add(const model::Session* session, std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const {
     std::ranges::fill(shares, 0.0f);
     std::vector<float> own(shares.size());
     for (const auto& part : parts_) {
         if (part.weight <= 0) continue;
-        part.recommender->score(history, now_ms, own);
+        if (session != nullptr) part.recommender->score_with(*session, history, now_ms, own);
+        else part.recommender->score(history, now_ms, own);
         for (std::size_t i = 0; i < shares.size(); ++i) shares[i] += static_cast<float>(part.weight) * own[i];
     }
 }

@@ -14,6 +14,10 @@
 #include "predict/ranking.h"
 #include "sequence/sequence.h"
 
+namespace perennial::model {
+class Session;
+}
+
 namespace perennial::predict {
 
 using sequence::Step;
@@ -25,6 +29,10 @@ public:
     // Writes P non-negative shares that sum to 1. `history` in time order, may be empty; `now_ms` is the moment of the
     // request, 0 when times are unknown.
     virtual void score(std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const = 0;
+    // The same shares, for a caller who kept the network's state after `history`. Whoever asks no network ignores it.
+    virtual void score_with(const model::Session&, std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const {
+        score(history, now_ms, shares);
+    }
 };
 
 // Purchases of all customers, each counted 2^(-age / half life).
@@ -58,9 +66,12 @@ public:
     explicit Mixture(std::vector<Part> parts) : parts_(std::move(parts)) {}
     std::string_view name() const override { return "mixture"; }
     void score(std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const override;
+    void score_with(const model::Session& session, std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const override;
     std::span<const Part> parts() const noexcept { return parts_; }
 
 private:
+    void add(const model::Session* session, std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const;
+
     std::vector<Part> parts_;
 };
 

@@ -20,19 +20,23 @@ bool tells_about_behaviour(const event::Event& event) noexcept {
     }
 }
 
+std::optional<Step> StepReader::read(const event::Event& event, const Vocabulary& vocabulary) {
+    if (!tells_about_behaviour(event)) return std::nullopt;
+    const bool purchase = event.kind == event::Kind::kOrderCompleted;
+    const bool same_order = purchase && after_purchase_ && order_ == event.order_id;
+    if (!same_order) ++occasion_;
+    if (purchase && !same_order) order_ = event.order_id;
+    after_purchase_ = purchase;
+    return Step{event.product.empty() ? kNoProduct : vocabulary.find(event.product), static_cast<std::uint8_t>(event.kind), quantity_bucket(event.quantity),
+                event.time.ms, occasion_};
+}
+
 std::vector<Step> steps_of(std::span<const event::Event> timeline, const Vocabulary& vocabulary) {
     std::vector<Step> steps;
     steps.reserve(timeline.size());
-    const std::string* order = nullptr;  // of the step before, when that was a purchase
-    std::int32_t occasion = -1;
-    for (const auto& e : timeline) {
-        if (!tells_about_behaviour(e)) continue;
-        const bool purchase = e.kind == event::Kind::kOrderCompleted;
-        if (!(purchase && order && *order == e.order_id)) ++occasion;
-        order = purchase ? &e.order_id : nullptr;
-        steps.push_back({e.product.empty() ? kNoProduct : vocabulary.find(e.product), static_cast<std::uint8_t>(e.kind),
-                         quantity_bucket(e.quantity), e.time.ms, occasion});
-    }
+    StepReader reader;
+    for (const auto& event : timeline)
+        if (const auto step = reader.read(event, vocabulary)) steps.push_back(*step);
     return steps;
 }
 

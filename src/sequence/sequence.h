@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,6 +32,18 @@ std::uint8_t quantity_bucket(std::int64_t units) noexcept;
 
 // True for what a customer does or receives; false for bookkeeping (stock, prices, postage, identify, page without product).
 bool tells_about_behaviour(const event::Event& event) noexcept;
+
+// Turns a timeline into steps event by event. A value; reads the vocabulary it is given at each call.
+class StepReader {
+public:
+    // Nothing for an event that says nothing about behaviour. `event` not before the one read last.
+    std::optional<Step> read(const event::Event& event, const Vocabulary& vocabulary);
+
+private:
+    std::string order_;             // of the last step, when that was a purchase
+    bool after_purchase_ = false;
+    std::int32_t occasion_ = -1;
+};
 
 // `timeline` in time order. Events of products unknown to `vocabulary` keep their kind. O(events).
 std::vector<Step> steps_of(std::span<const event::Event> timeline, const Vocabulary& vocabulary);
