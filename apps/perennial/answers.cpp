@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/json.hpp>
 #include <map>
 
@@ -42,8 +43,9 @@ json::object churn_json(const predict::ShopModels& models, std::span<const event
 
 }  // namespace
 
-Result<std::unique_ptr<Answers>> Answers::open(const profile::Store& store, const std::filesystem::path& shop, unsigned threads) {
-    std::unique_ptr<Answers> answers(new Answers(store));
+Result<std::unique_ptr<Answers>> Answers::open(const profile::Store& store, const std::filesystem::path& shop, unsigned threads,
+                                               predict::CustomerStates* states) {
+    std::unique_ptr<Answers> answers(new Answers(store, states));
     answers->seen_ = store.folded();
     auto data = predict::load_shop_data(store);
     if (!data) {
@@ -66,6 +68,21 @@ Result<std::unique_ptr<Answers>> Answers::open(const profile::Store& store, cons
     return answers;
 }
 
+std::uint64_t Answers::next_number() {
+    static std::atomic<std::uint64_t> next{0};
+    return next++;
+}
+
+Status Answers::with_state(const profile::CustomerKey& customer, const std::function<void(predict::CustomerState&)>& use) const {
+    if (states_ != nullptr) return states_->with(customer, number_, models_.vocabulary, use);
+    auto timeline = store_.timeline(customer);
+    if (!timeline) return timeline.error();
+    predict::CustomerState state;
+    state.extend(*timeline, models_.vocabulary);
+    use(state);
+    return Done{};
+}
+
 UtcTime Answers::now() const {
     const UtcTime clock = wall_clock_now(), last = store_.last_event_time();
     return last.ms > 0 && days_between(last, clock) > kStaleDays ? last : clock;
@@ -86,12 +103,15 @@ Result<std::shared_ptr<const catalog::Catalog>> Answers::catalogue() const {
 }
 
 Result<json::object> Answers::recommendations(const profile::CustomerKey& customer, std::size_t count) const {
-    auto timeline = store_.timeline(customer);
-    if (!timeline) return timeline.error();
     auto catalogue = this->catalogue();
     if (!catalogue) return catalogue.error();
     const UtcTime as_of = now();
-    auto chosen = decide::recommend(models_, **catalogue, *timeline, as_of, count);
+    Result<decide::Recommendations> chosen = decide::Recommendations{};
+    std::size_t events = 0;
+    PERENNIAL_TRY(with_state(customer, [&](predict::CustomerState& state) {
+        chosen = decide::recommend(models_, **catalogue, state, as_of, count);
+        events = state.events();
+    }));
     if (!chosen) return chosen.error();
     json::array products;
     for (const auto& r : chosen->products) {
@@ -101,7 +121,7 @@ Result<json::object> Answers::recommendations(const profile::CustomerKey& custom
                                         {"score", r.score}, {"reason", std::move(reason)}});
     }
     return json::object{{"customer", customer.substr(customer.find(':') + 1)}, {"known_customer", chosen->known_customer}, {"as_of", iso8601(as_of)},
-                        {"model", models_.run}, {"events_known", timeline->size()}, {"recommendations", std::move(products)},
+                        {"model", models_.run}, {"events_known", events}, {"recommendations", std::move(products)},
                         {"left_out", {{"out_of_stock", chosen->left_out_of_stock}, {"just_bought", chosen->left_out_just_bought}}}};
 }
 

@@ -5,12 +5,15 @@
 #include <boost/json/object.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 
 #include "base/result.h"
+#include "predict/customer_states.h"
 #include "predict/shop_models.h"
 #include "profile/rfm.h"
 #include "profile/store.h"
@@ -24,7 +27,9 @@ inline constexpr std::int64_t kCatalogueAgeMs = 1000;  // stock and prices in an
 class Answers {
 public:
     // Loads data and models: seconds for a large shop. A shop without purchases answers with what little it has.
-    static Result<std::unique_ptr<Answers>> open(const profile::Store& store, const std::filesystem::path& shop, unsigned threads);
+    // `states`, where there are any, keep what is known of customers between requests and outlive this.
+    static Result<std::unique_ptr<Answers>> open(const profile::Store& store, const std::filesystem::path& shop, unsigned threads,
+                                                 predict::CustomerStates* states = nullptr);
 
     Result<boost::json::object> recommendations(const profile::CustomerKey& customer, std::size_t count) const;
     // Errors: kNotFound.
@@ -35,11 +40,15 @@ public:
     Currency currency() const noexcept { return currency_; }  // that most purchases were paid in
 
 private:
-    explicit Answers(const profile::Store& store) : store_(store) {}
+    Answers(const profile::Store& store, predict::CustomerStates* states) : store_(store), states_(states) {}
+    Status with_state(const profile::CustomerKey& customer, const std::function<void(predict::CustomerState&)>& use) const;
+    static std::uint64_t next_number();
     UtcTime now() const;
     Result<std::shared_ptr<const catalog::Catalog>> catalogue() const;
 
     const profile::Store& store_;
+    predict::CustomerStates* const states_;  // may be null
+    const std::uint64_t number_ = next_number();  // of these models among all of this process
     predict::ShopModels models_;
     profile::ShopRhythm rhythm_;
     profile::RfmScale rfm_;

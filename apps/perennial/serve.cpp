@@ -40,8 +40,8 @@ Result<Fd> stop_signals() {
 // sees one set of models from beginning to end. Threads: get() from any; a thread of its own looks for news.
 class LiveAnswers {
 public:
-    LiveAnswers(const profile::Store& store, fs::path shop, unsigned threads, std::shared_ptr<const Answers> first)
-        : store_(store), shop_(std::move(shop)), threads_(threads), answers_(std::move(first)), watcher_([this](std::stop_token stop) { watch(stop); }) {}
+    LiveAnswers(const profile::Store& store, fs::path shop, unsigned threads, predict::CustomerStates& states, std::shared_ptr<const Answers> first)
+        : store_(store), states_(states), shop_(std::move(shop)), threads_(threads), answers_(std::move(first)), watcher_([this](std::stop_token stop) { watch(stop); }) {}
 
     std::shared_ptr<const Answers> get() const {
         const std::lock_guard lock(mutex_);
@@ -61,7 +61,7 @@ private:
             const auto run = predict::current_run(shop_).filename().string();
             const bool trained = run != now->run() && run != refused, started = now->empty() && store_.folded() != now->seen();
             if (!trained && !started) continue;
-            auto fresh = Answers::open(store_, shop_, threads_);
+            auto fresh = Answers::open(store_, shop_, threads_, &states_);
             if (!fresh) {
                 log::warn("keeping the models of {}: {}", now->run(), fresh.error().message);
                 refused = run;
@@ -74,6 +74,7 @@ private:
     }
 
     const profile::Store& store_;
+    predict::CustomerStates& states_;
     const fs::path shop_;
     const unsigned threads_;
     mutable std::mutex mutex_;
@@ -103,10 +104,11 @@ Status serve(const ServeCommand& options) {
     if (!store) return store.error();
     auto quarantine = ingest::Quarantine::open(shop->quarantine());
     if (!quarantine) return quarantine.error();
-    auto loaded = Answers::open(*store, shop->directory, options.common.threads);
+    predict::CustomerStates states(*store);
+    auto loaded = Answers::open(*store, shop->directory, options.common.threads, &states);
     if (!loaded) return loaded.error();
     const auto currency = (*loaded)->currency();
-    const LiveAnswers answers(*store, shop->directory, options.common.threads, std::move(*loaded));
+    const LiveAnswers answers(*store, shop->directory, options.common.threads, states, std::move(*loaded));
 
     api::Services services;
     services.append = [&](std::vector<event::Event> events) { return store->append(std::move(events)); };
@@ -127,6 +129,10 @@ Status serve(const ServeCommand& options) {
     services.report_html = [&] {
         auto page = read_file(shop->report());
         return page ? std::move(*page) : std::string();
+    };
+    services.kept_states = [&] {
+        const auto counts = states.counts();
+        return api::KeptStates{counts.hits, counts.misses, counts.overtaken, counts.left, counts.customers, counts.bytes};
     };
     services.ready = [] { return true; };  // everything was loaded before the port was opened
     auto listen = api::parse_listen(options.listen.empty() ? shop->settings.listen : options.listen);

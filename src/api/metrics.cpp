@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <mutex>
 
 namespace perennial::api {
 namespace {
@@ -49,6 +50,12 @@ struct Metrics::State {
     prometheus::Counter& full = counter(registry, "perennial_intake_full_total", "Tracking requests answered 429 because the intake queue was full");
     prometheus::Counter& failed = counter(registry, "perennial_intake_failed_total", "Tracking requests answered 503 because their events could not be stored");
     prometheus::Gauge& queue = prometheus::BuildGauge().Name("perennial_intake_queue").Help("Tracking requests waiting for the writer").Register(registry).Add({});
+    prometheus::Family<prometheus::Counter>& state_uses =
+        prometheus::BuildCounter().Name("perennial_customer_states_total").Help("Recommendations by whether the customer's state was kept (hit) or made from the whole timeline (miss); states dropped for a late event or a sign-in (overtaken), for want of room (left)").Register(registry);
+    std::array<prometheus::Counter*, 4> states{&state_uses.Add({{"what", "hit"}}), &state_uses.Add({{"what", "miss"}}), &state_uses.Add({{"what", "overtaken"}}), &state_uses.Add({{"what", "left"}})};
+    prometheus::Gauge& kept = prometheus::BuildGauge().Name("perennial_customer_states").Help("Customer states kept between requests").Register(registry).Add({});
+    prometheus::Gauge& kept_bytes = prometheus::BuildGauge().Name("perennial_customer_states_bytes").Help("Memory of the kept customer states").Register(registry).Add({});
+    std::mutex kept_mutex;  // so that two readings do not both add the same difference
     std::vector<RouteMetrics> routes;  // the last one is "none"
 
     RouteMetrics& none() { return routes.back(); }
@@ -88,6 +95,14 @@ void Metrics::events(std::size_t accepted, std::size_t duplicate) {
 }
 void Metrics::rejected(std::size_t messages) { state_->rejected.Increment(static_cast<double>(messages)); }
 void Metrics::intake_queue(std::size_t requests) { state_->queue.Set(static_cast<double>(requests)); }
+void Metrics::kept_states(const KeptStates& counts) {
+    const std::lock_guard lock(state_->kept_mutex);
+    const std::array totals{counts.hits, counts.misses, counts.overtaken, counts.left};
+    for (std::size_t i = 0; i < totals.size(); ++i)
+        if (const double more = static_cast<double>(totals[i]) - state_->states[i]->Value(); more > 0) state_->states[i]->Increment(more);
+    state_->kept.Set(static_cast<double>(counts.customers));
+    state_->kept_bytes.Set(static_cast<double>(counts.bytes));
+}
 void Metrics::intake_full() { state_->full.Increment(); }
 void Metrics::intake_failed() { state_->failed.Increment(); }
 

@@ -2,12 +2,19 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace perennial::api {
+
+// Of the customer states kept between requests; all but the last two only grow.
+struct KeptStates {
+    std::uint64_t hits = 0, misses = 0, overtaken = 0, left = 0;
+    std::uint64_t customers = 0, bytes = 0;
+};
 
 class Metrics {
 public:
@@ -22,6 +29,7 @@ public:
     void events(std::size_t accepted, std::size_t duplicate);
     void rejected(std::size_t messages);
     void intake_queue(std::size_t requests);
+    void kept_states(const KeptStates& counts);
     void intake_full();
     void intake_failed();
 

@@ -330,7 +330,9 @@ struct Api::State {
                 const auto query = customer_query(exchange.request, *exchange.route);
                 return query ? of_json(services.customer(query.value()), "customer") : of_error(query.error(), "customer");
             }
-            case Action::kMetrics: return {.body = metrics.text(), .content_type = "text/plain; version=0.0.4; charset=utf-8"};
+            case Action::kMetrics:
+                if (services.kept_states) metrics.kept_states(services.kept_states());
+                return {.body = metrics.text(), .content_type = "text/plain; version=0.0.4; charset=utf-8"};
             default: return report();
         }
     }

@@ -14,6 +14,7 @@
 
 #include "api/http.h"
 #include "api/intake.h"
+#include "api/metrics.h"
 #include "base/money.h"
 #include "base/result.h"
 #include "event/event.h"
@@ -49,6 +50,7 @@ struct Services {
     Intake::Quarantine quarantine;
     // From any I/O thread; must not block.
     std::function<bool()> ready;
+    std::function<KeptStates()> kept_states;  // for /metrics; empty: nothing is kept
 };
 
 struct ApiOptions {

@@ -83,6 +83,8 @@ Error rocksdb_error(std::string_view what, const rocksdb::Status& status) {
     return {code, fmt::format("state: {}: {}", what, status.ToString())};
 }
 
+}  // namespace
+
 Result<std::vector<event::Event>> decode_timeline(std::string_view bytes) {
     std::vector<event::Event> events;
     Reader reader(bytes);
@@ -97,8 +99,6 @@ Result<std::vector<event::Event>> decode_timeline(std::string_view bytes) {
     return events;
 }
 
-}  // namespace
-
 struct Store::State {
     fs::path directory;
     StoreOptions options;
@@ -106,6 +106,7 @@ struct Store::State {
     std::unique_ptr<rocksdb::DB> db;
     std::unordered_map<std::string, catalog::Product, StringHash, std::equal_to<>> products;  // the writer's working copy
     bool products_stale = true;  // the working copy must be read again: at the start, and after a fold that failed
+    TimelineWatcher* watcher = nullptr;
     std::atomic<std::uint64_t> folded{0};
     std::atomic<std::int64_t> last_time_ms{0};
 
@@ -158,6 +159,19 @@ public:
     }
 
     Status write(journal::Offset next) {
+        if (state_.watcher == nullptr) return write_batch(next);
+        for (const auto& key : emptied_) state_.watcher->changing(key);
+        for (const auto& [key, bytes] : appended_)
+            if (!emptied_.contains(key)) state_.watcher->changing(key);
+        const auto written = write_batch(next);
+        for (const auto& key : emptied_) state_.watcher->changed(key, {}, true);
+        for (const auto& [key, bytes] : appended_)
+            if (!emptied_.contains(key)) state_.watcher->changed(key, bytes, !written);
+        return written;
+    }
+
+private:
+    Status write_batch(journal::Offset next) {
         std::ranges::sort(ids_);  // neighbours in the memtable are written while it is in cache
         for (const auto& id : ids_) batch_.Put(slice(id), {});
         for (const auto& key : emptied_) {
@@ -185,7 +199,6 @@ public:
         return Done{};
     }
 
-private:
     Result<CustomerKey> resolve(CustomerKey key) {
         for (int joins = 0; joins < kJoinsLimit; ++joins) {
             if (const auto fresh = links_.find(key); fresh != links_.end()) {
@@ -408,6 +421,8 @@ Result<Receipt> Store::append(std::vector<event::Event> events) {
     PERENNIAL_TRY(state.fold(fresh, state.journal->next_offset()));
     return receipt;
 }
+
+void Store::watch(TimelineWatcher* watcher) noexcept { state_->watcher = watcher; }
 
 CustomerKey Store::resolve(const CustomerKey& key) const {
     CustomerKey at = key;

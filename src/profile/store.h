@@ -31,6 +31,20 @@ struct Receipt {
     std::size_t accepted = 0, already_known = 0;
 };
 
+// Hears of every timeline that changes, on the thread of append(). What it keeps of timelines can so stay true without
+// reading them again: what a reader finds in the store between the two calls may be old or new.
+class TimelineWatcher {
+public:
+    virtual ~TimelineWatcher() = default;
+    virtual void changing(const CustomerKey& key) = 0;  // before readers can see it
+    // After readers can see it, before append() returns. `added`: the new events' bytes, for decode_timeline. `anew`: the
+    // timeline was emptied by a sign-in or the change failed half way; it must be read again.
+    virtual void changed(const CustomerKey& key, std::string_view added, bool anew) = 0;
+};
+
+// Events in time order; equal times keep the order of arrival. Errors: kCorrupt.
+Result<std::vector<event::Event>> decode_timeline(std::string_view bytes);
+
 class Store {
 public:
     // Opens DIR/journal and DIR/state, creating them unless read_only; folds what the journal holds beyond the fold.
@@ -45,6 +59,9 @@ public:
     // Durable and visible to readers on return. Events must have passed event::validate. After an error nothing was
     // acknowledged: send the same events again, and what did reach the journal is known by then and not doubled.
     Result<Receipt> append(std::vector<event::Event> events);
+
+    // `watcher` hears of all later appends; null ends it. Not beside append().
+    void watch(TimelineWatcher* watcher) noexcept;
 
     // The key that `key` leads to after sign-ins and aliases; itself when it was never joined.
     CustomerKey resolve(const CustomerKey& key) const;
