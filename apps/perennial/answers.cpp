@@ -89,16 +89,21 @@ UtcTime Answers::now() const {
 }
 
 Result<std::shared_ptr<const catalog::Catalog>> Answers::catalogue() const {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     const UtcTime clock = wall_clock_now();
     const auto folded = store_.folded();
-    if (!catalogue_ || (folded != catalogue_offset_ && clock.ms - catalogue_time_.ms >= kCatalogueAgeMs)) {
-        auto products = store_.products();
-        if (!products) return products.error();
-        catalogue_ = std::make_shared<const catalog::Catalog>(std::move(*products));
-        catalogue_offset_ = folded;
-        catalogue_time_ = clock;
-    }
+    if (catalogue_ && (reading_catalogue_ || folded == catalogue_offset_ || clock.ms - catalogue_time_.ms < kCatalogueAgeMs)) return catalogue_;
+    // One request reads the products; those beside it go on with what there is, or wait when there is nothing yet.
+    reading_catalogue_ = true;
+    if (catalogue_) lock.unlock();
+    auto products = store_.products();
+    auto fresh = products ? std::make_shared<const catalog::Catalog>(std::move(*products)) : nullptr;
+    if (!lock.owns_lock()) lock.lock();
+    reading_catalogue_ = false;
+    if (!fresh) return products.error();
+    catalogue_ = std::move(fresh);
+    catalogue_offset_ = folded;
+    catalogue_time_ = clock;
     return catalogue_;
 }
 

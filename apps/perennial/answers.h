@@ -54,10 +54,11 @@ private:
     profile::RfmScale rfm_;
     Currency currency_;
     journal::Offset seen_;
-    mutable std::mutex mutex_;                                   // guards the three below
+    mutable std::mutex mutex_;                                   // guards the four below
     mutable std::shared_ptr<const catalog::Catalog> catalogue_;
     mutable journal::Offset catalogue_offset_;
     mutable UtcTime catalogue_time_;
+    mutable bool reading_catalogue_ = false;
 };
 
 }  // namespace perennial::app

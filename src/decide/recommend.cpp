@@ -54,8 +54,8 @@ void explain(Recommendation& r, std::int32_t number, const Asked& asked) {
         r.reason_zh = std::move(zh);
     };
     const auto* own = asked.own(number);
-    if (own != nullptr && own->bought_ms) {
-        if (const auto gaps = predict::own_intervals_days(asked.customer.steps(), number); gaps.size() >= kOwnGapsMin) {
+    if (own != nullptr && !own->bought_ms.empty()) {
+        if (const auto gaps = predict::own_intervals_days(own->bought_ms); gaps.size() >= kOwnGapsMin) {
             const double usual = median(gaps);
             if (usual < kOftenDays) return say(ReasonKind::kRebuyOwn, r.product, "you buy this often", "您经常购买");
             const auto words = every(usual);
@@ -68,7 +68,7 @@ void explain(Recommendation& r, std::int32_t number, const Asked& asked) {
             return say(ReasonKind::kRebuyUsual, r.product, fmt::format("you bought this; others buy it again {}", words.en), fmt::format("您买过；其他顾客{}复购一次", words.zh));
         }
     }
-    if (own != nullptr && own->viewed_ms && !own->bought_ms)
+    if (own != nullptr && own->viewed_ms && own->bought_ms.empty())
         return say(ReasonKind::kViewed, r.product, "you looked at this", "您浏览过此商品");
     const auto cause = asked.models.methods.pairs->strongest_reason(asked.customer.steps(), number);
     if (cause != sequence::kNoProduct) {
@@ -154,7 +154,7 @@ Result<Recommendations> recommend(const predict::ShopModels& models, const catal
             continue;
         }
         if (const auto* own = asked.own(number);
-            own != nullptr && own->bought_ms && !models.replenishment.may_offer_again(number, days_between({*own->bought_ms}, now))) {
+            own != nullptr && !own->bought_ms.empty() && !models.replenishment.may_offer_again(number, days_between({own->bought_ms.back()}, now))) {
             ++result.left_out_just_bought;
             continue;
         }

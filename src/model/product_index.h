@@ -46,9 +46,9 @@ std::unique_ptr<ProductIndex> make_exact_index(const ProductTable& table);
 // The bias is one more column against a constant 1 in the query. Making all rows equally long by yet another column and
 // searching by angle (Bachrach et al. 2014) found less at every effort on our data.
 struct HnswOptions {
-    std::size_t links = 16;            // a row on the upper levels, twice as many on the lowest
-    std::size_t build_effort = 100;    // candidates looked at for the links of a new row
-    std::size_t search_effort = 400;   // candidates kept while searching; at least n + excluded
+    std::size_t links = 32;            // a row on the upper levels, twice as many on the lowest
+    std::size_t build_effort = 200;    // candidates looked at for the links of a new row
+    std::size_t search_effort = 200;   // candidates kept while searching; at least n + excluded
     std::uint64_t seed = 1;
     unsigned threads = 1;              // with more than one, the graph depends on who comes first
 };

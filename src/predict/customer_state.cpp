@@ -16,7 +16,7 @@ bool CustomerState::extend(std::span<const event::Event> events, const sequence:
         if (step->product < 0) continue;
         auto& own = products_[step->product];
         ++own.steps;
-        if (step->purchase()) own.bought_ms = step->time_ms;
+        if (step->purchase()) own.bought_ms.push_back(step->time_ms), ++purchases_;
         else if (step->kind == static_cast<std::uint8_t>(event::Kind::kProductViewed)) own.viewed_ms = step->time_ms;
     }
     events_ += events.size();
@@ -36,6 +36,7 @@ const model::Session& CustomerState::session(const NetworkRecommender& network) 
 std::size_t CustomerState::bytes() const noexcept {
     constexpr std::size_t kNode = 4 * sizeof(void*);  // a hash table's, beside its value
     return sizeof *this + steps_.capacity() * sizeof(Step) + products_.size() * (sizeof(std::pair<std::int32_t, Own>) + kNode) +
+           2 * purchases_ * sizeof(std::int64_t) +
            (session_ ? session_->bytes() : 0);
 }
 

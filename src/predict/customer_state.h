@@ -28,7 +28,8 @@ public:
 
     struct Own {  // of this customer with one product
         std::int32_t steps = 0;
-        std::optional<std::int64_t> bought_ms, viewed_ms;  // the last time
+        std::vector<std::int64_t> bought_ms;    // ascending
+        std::optional<std::int64_t> viewed_ms;  // the last time
     };
     std::span<const Step> steps() const noexcept { return steps_; }
     const std::unordered_map<std::int32_t, Own>& products() const noexcept { return products_; }
@@ -42,6 +43,7 @@ private:
     std::size_t events_ = 0;
     std::int64_t last_ms_ = 0;
     std::optional<model::Session> session_;
+    std::size_t purchases_ = 0;
     std::size_t session_steps_ = 0;  // of steps_, seen by session_
 };
 

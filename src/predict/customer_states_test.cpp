@@ -42,7 +42,7 @@ struct Shop {
     };
     Seen seen(CustomerState& state) const {
         Seen seen{{state.steps().begin(), state.steps().end()}, state.events(), {}, std::vector<float>(6)};
-        for (const auto& [product, own] : state.products()) seen.own.push_back({product, {own.steps, own.bought_ms.value_or(-1), own.viewed_ms.value_or(-1)}});
+        for (const auto& [product, own] : state.products()) seen.own.push_back({product, {own.steps, own.bought_ms.empty() ? -1 : own.bought_ms.back(), own.viewed_ms.value_or(-1)}});
         std::ranges::sort(seen.own);
         network.score_with(state.session(network), state.steps(), kStart + 1'000'000'000, seen.shares);
         return seen;

@@ -34,16 +34,17 @@ RankingMetrics rank_metrics(std::span<const float> scores, std::span<const std::
 }
 
 std::vector<std::int32_t> top_n(std::span<const float> scores, std::size_t n) {
-    std::vector<std::int32_t> numbers;
-    numbers.reserve(scores.size());
+    struct Scored { float score; std::int32_t number; };
+    std::vector<Scored> all;
+    all.reserve(scores.size());
     for (std::size_t i = 0; i < scores.size(); ++i)
-        if (scores[i] > -std::numeric_limits<float>::infinity()) numbers.push_back(static_cast<std::int32_t>(i));
-    n = std::min(n, numbers.size());
-    const auto score = [&](std::int32_t i) { return scores[static_cast<std::size_t>(i)]; };
-    std::ranges::partial_sort(numbers, numbers.begin() + static_cast<std::ptrdiff_t>(n), [&](std::int32_t a, std::int32_t b) {
-        return score(a) != score(b) ? score(a) > score(b) : a < b;
-    });
-    numbers.resize(n);
+        if (scores[i] > -std::numeric_limits<float>::infinity()) all.push_back({scores[i], static_cast<std::int32_t>(i)});
+    const auto better = [](const Scored& a, const Scored& b) { return a.score != b.score ? a.score > b.score : a.number < b.number; };
+    const auto end = all.begin() + static_cast<std::ptrdiff_t>(std::min(n, all.size()));
+    if (end != all.end()) std::nth_element(all.begin(), end, all.end(), better);
+    std::sort(all.begin(), end, better);
+    std::vector<std::int32_t> numbers;
+    for (auto best = all.begin(); best != end; ++best) numbers.push_back(best->number);
     return numbers;
 }
 

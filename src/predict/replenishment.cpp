@@ -51,14 +51,20 @@ bool Replenishment::may_offer_again(std::int32_t product, double days_since_purc
 }
 
 std::vector<double> own_intervals_days(std::span<const Step> history, std::int32_t product) {
+    std::vector<std::int64_t> bought_ms;
+    for (const auto& step : history)
+        if (step.purchase() && step.product == product) bought_ms.push_back(step.time_ms);
+    return own_intervals_days(bought_ms);
+}
+
+std::vector<double> own_intervals_days(std::span<const std::int64_t> bought_ms) {
     std::vector<double> gaps;
     std::int64_t last_ms = -1;
-    for (const auto& step : history) {
-        if (!step.purchase() || step.product != product) continue;
-        const double gap_days = last_ms < 0 ? 0 : days_between({last_ms}, {step.time_ms});
+    for (const auto time_ms : bought_ms) {
+        const double gap_days = last_ms < 0 ? 0 : days_between({last_ms}, {time_ms});
         if (last_ms >= 0 && gap_days < kSameDay) continue;
         if (last_ms >= 0) gaps.push_back(gap_days);
-        last_ms = step.time_ms;
+        last_ms = time_ms;
     }
     return gaps;
 }

@@ -32,5 +32,6 @@ private:
 
 // Days between this customer's own purchases of `product`; empty when bought fewer than twice on different days.
 std::vector<double> own_intervals_days(std::span<const Step> history, std::int32_t product);
+std::vector<double> own_intervals_days(std::span<const std::int64_t> bought_ms);  // ascending: the product's purchases
 
 }  // namespace perennial::predict
