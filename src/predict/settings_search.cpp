@@ -23,7 +23,7 @@ constexpr std::int64_t kReduction = 3;
 }  // namespace
 
 tune::Space network_space() {
-    return {{"learning-rate", Kind::kLog, 3e-4, 1e-2, 2e-3},
+    return {{"learning-rate", Kind::kLog, 3e-4, 1e-2, 3e-3},
             {"dropout", Kind::kLinear, 0, 0.6, 0.2},
             {"weight-decay", Kind::kLog, 1e-3, 1, 0.1},
             {"width", Kind::kCategory, 0, 0, 1, {"32", "64", "96", "128"}},

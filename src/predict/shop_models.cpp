@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "predict/content.h"
 #include "predict/protocols.h"
 #include "predict/ranker.h"
 
@@ -131,7 +132,8 @@ Result<Lineage> read_lineage(const fs::path& run) {
 Result<ShopTraining> train_shop(const ShopData& data, const fs::path& shop, const ShopTrainingOptions& options) {
     ShopTraining training;
     const std::int64_t now_ms = data.last_time.ms + 1;
-    const auto split = split_by_time(data.sequences, data.products(), now_ms, validation_days(data));
+    auto split = split_by_time(data.sequences, data.products(), now_ms, validation_days(data));
+    split.data.content = content_of(data);
     auto network_options = options.network;
     if (options.search.trials > 0) {
         auto trials = options.network;

@@ -32,7 +32,7 @@ struct TrainOptions {
     std::int64_t history_limit = 50;
 
     // The optimiser: AdamW, linear warm-up, then constant.
-    double learning_rate = 2e-3;
+    double learning_rate = 3e-3;
     double weight_decay = 0.1;  // decoupled; tables of biases, gains and time rows are exempt
     double dropout = 0.2;
     double gradient_norm_limit = 1.0;
