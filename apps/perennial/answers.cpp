@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 #include <map>
 
+#include "decide/causes.h"
 #include "decide/recommend.h"
 #include "event/codec.h"
 #include "profile/lifecycle.h"
@@ -18,15 +19,27 @@ namespace json = boost::json;
 
 json::object money(Money amount, Currency currency) { return {{"amount", major_units(amount, currency)}, {"currency", currency.text()}}; }
 
-json::object churn_json(const predict::ShopModels& models, std::span<const event::Event> timeline, UtcTime now) {
+json::object causes_json(const decide::Causes& causes) {
+    json::array events;
+    for (const auto& cause : causes.events) {
+        json::object event{{"kind", event::name(cause.kind)}, {"time", iso8601(cause.time)}, {"effect", cause.effect}, {"share", cause.share}};
+        if (!cause.product.empty()) event["product_id"] = cause.product, event["title"] = cause.title;
+        events.push_back(std::move(event));
+    }
+    return {{"value", causes.value}, {"baseline", causes.baseline}, {"events", std::move(events)}, {"others", causes.others}};
+}
+
+json::object churn_json(const predict::ShopModels& models, const catalog::Catalog& catalogue, std::span<const event::Event> timeline, UtcTime now) {
     if (!models.churn) return {{"probability", nullptr}, {"note", "no churn forecast is trained: perennial train"}};
     if (!predict::active_at(timeline, now))
         return {{"probability", nullptr}, {"note", fmt::format("no purchase in the last {:.0f} days: the forecast is made for active customers", predict::kActiveDays)}};
     double silence = 0.5;
+    decide::Causes causes;
     if (models.methods.network) {
         const auto steps = sequence::steps_of(timeline, models.vocabulary);
         const auto session = models.methods.network->session(steps);
         if (!steps.empty()) silence = models.methods.network->silence(session, steps.back().time_ms, now.ms, models.churn->horizon_days);
+        causes = decide::return_causes(models, catalogue, steps, now, models.churn->horizon_days);
     }
     auto forecast = predict::forecast_churn(*models.churn, timeline, now, silence);
     if (!forecast) return {{"probability", nullptr}, {"note", forecast.error().message}};
@@ -38,7 +51,7 @@ json::object churn_json(const predict::ShopModels& models, std::span<const event
                                        {"log_odds", reason.contribution}, {"en", name.en}, {"zh", name.zh}});
     }
     return {{"probability", forecast->probability.value}, {"low", forecast->probability.low}, {"high", forecast->probability.high},
-            {"horizon_days", models.churn->horizon_days}, {"method", models.churn->chosen}, {"reasons", std::move(reasons)}};
+            {"horizon_days", models.churn->horizon_days}, {"method", models.churn->chosen}, {"reasons", std::move(reasons)}, {"return_events", causes_json(causes)}};
 }
 
 }  // namespace
@@ -107,23 +120,31 @@ Result<std::shared_ptr<const catalog::Catalog>> Answers::catalogue() const {
     return catalogue_;
 }
 
-Result<json::object> Answers::recommendations(const profile::CustomerKey& customer, std::size_t count) const {
+Result<json::object> Answers::recommendations(const profile::CustomerKey& customer, std::size_t count, bool explain) const {
     auto catalogue = this->catalogue();
     if (!catalogue) return catalogue.error();
     const UtcTime as_of = now();
     Result<decide::Recommendations> chosen = decide::Recommendations{};
+    std::vector<decide::Causes> causes;
     std::size_t events = 0;
     PERENNIAL_TRY(with_state(customer, [&](predict::CustomerState& state) {
         chosen = decide::recommend(models_, **catalogue, state, as_of, count);
         events = state.events();
+        if (!explain || !chosen) return;
+        std::vector<std::string> named;
+        for (const auto& r : chosen->products) named.push_back(r.product);
+        causes = decide::causes(models_, **catalogue, state.steps(), as_of, named);
     }));
     if (!chosen) return chosen.error();
     json::array products;
     for (const auto& r : chosen->products) {
         json::object reason{{"kind", decide::name(r.reason)}, {"en", r.reason_en}, {"zh", r.reason_zh}};
         if (!r.because_of.empty()) reason["because_of"] = r.because_of;
+        if (r.reason == decide::ReasonKind::kBecause) reason["event_time"] = iso8601(r.because_time), reason["effect"] = r.because_effect;
         products.push_back(json::object{{"product_id", r.product}, {"title", r.title}, {"category", r.category}, {"price", money(r.price, r.currency)},
                                         {"score", r.score}, {"reason", std::move(reason)}});
+        if (const auto place = products.size() - 1; place < causes.size() && !causes[place].events.empty())
+            products.back().as_object()["explanation"] = causes_json(causes[place]);
     }
     return json::object{{"customer", customer.substr(customer.find(':') + 1)}, {"known_customer", chosen->known_customer}, {"as_of", iso8601(as_of)},
                         {"model", models_.run}, {"events_known", events}, {"recommendations", std::move(products)},
@@ -170,7 +191,7 @@ Result<json::object> Answers::customer(const profile::CustomerKey& customer) con
                     {"silence_days", days.empty() ? json::value(nullptr) : json::value(days_between(days.back(), as_of))},
                     {"usual_share_of_such_silence", days.empty() ? json::value(nullptr) : json::value(profile::silence_survival(days_between(days.back(), as_of), typical, rhythm_))}}},
         {"favourite_categories", tally(profile::top(categories, 5))}, {"favourite_products", tally(profile::top(products, 5))},
-        {"churn", churn_json(models_, *timeline, as_of)}, {"events_total", timeline->size()}, {"timeline", std::move(events)}};
+        {"churn", churn_json(models_, **catalogue, *timeline, as_of)}, {"events_total", timeline->size()}, {"timeline", std::move(events)}};
     return result;
 }
 

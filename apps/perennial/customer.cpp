@@ -31,6 +31,11 @@ void print(const json::object& c) {
                    100 * number(churn.at("low")), 100 * number(churn.at("high")));
         for (const auto& reason : churn.at("reasons").as_array())
             fmt::print("    {} {}: {:.4g}\n", text(reason.at("effect")) == "leaving" ? "speaks for leaving:" : "speaks for staying:", text(reason.at("en")), number(reason.at("value")));
+        for (const auto& value : churn.at("return_events").at("events").as_array()) {
+            const auto& e = value.as_object();
+            fmt::print("    {} a return: {} {} {} ({:+.3f})\n", number(e.at("effect")) > 0 ? "speaks for" : "speaks against", text(e.at("time")).substr(0, 10), text(e.at("kind")),
+                       e.contains("title") ? text(e.at("title")) : "", number(e.at("effect")));
+        }
     }
     fmt::print("  favourites:");
     for (const auto& favourite : c.at("favourite_categories").as_array()) fmt::print(" {} ({})", text(favourite.at("name")), text(favourite.at("lines")));

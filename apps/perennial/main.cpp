@@ -122,6 +122,7 @@ int dispatch(int argc, char** argv) {
     recommend_command->add_option("--customer", recommend_options.customer, "user id")->required();
     recommend_command->add_flag("--anonymous", recommend_options.anonymous, "the id is an anonymous id");
     recommend_command->add_option("-n", recommend_options.count, "how many")->capture_default_str()->check(CLI::Range(1, 100));
+    recommend_command->add_flag("--explain", recommend_options.explain, "the customer's events by their effect on each product");
     recommend_command->callback([&] { status = recommend(recommend_options); });
 
     ServeCommand serve_options;

@@ -177,6 +177,7 @@ struct Shop {
                     if (query.key() == "u:broken") return Error{Code::kIo, "secret path"};
                     if (query.key() == "u:untrained") return Error{Code::kUnsupported, "no model"};
                     if (query.key() == "u:throws") throw std::runtime_error("secret");
+                    if (query.explain) return boost::json::value{{"key", query.key()}, {"explained", true}};
                     return boost::json::value{{"key", query.key()}, {"n", query.count}};
                 },
                 .customer = [this](const CustomerQuery& query) -> Result<boost::json::value> {
@@ -260,6 +261,9 @@ TEST(Contract, answers_every_path_as_its_page_says) {
         {"GET", "/v1/recommendations?anonymous_id=x%20y&n=100", "", 200, R"({"key":"a:x y","n":100})"},
         {"GET", "/v1/recommendations?anonymous_id=x&user_id=7&n=1", "", 200, R"({"key":"u:7","n":1})"},
         {"GET", "/v1/recommendations", "", 400, "invalid"},
+        {"GET", "/v1/recommendations?user_id=7&explain=0", "", 200, R"({"key":"u:7","n":10})"},
+        {"GET", "/v1/recommendations?user_id=7&explain=1", "", 200, R"({"key":"u:7","explained":true})"},
+        {"GET", "/v1/recommendations?user_id=7&explain=yes", "", 400, "invalid"},
         {"GET", "/v1/recommendations?user_id=", "", 400, "invalid"},
         {"GET", "/v1/recommendations?user_id=7&n=0", "", 400, "invalid"},
         {"GET", "/v1/recommendations?user_id=7&n=101", "", 400, "invalid"},

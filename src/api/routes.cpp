@@ -183,6 +183,11 @@ Result<std::size_t> parse_count(std::string_view text) {
     return Error{Code::kInvalid, fmt::format("n: want a whole number from 1 to {}, got '{}'", kRecommendationsLimit, clip(text, 40))};
 }
 
+Result<bool> parse_flag(std::string_view name, std::string_view text) {
+    if (text.empty() || text == "0" || text == "1") return text == "1";
+    return Error{Code::kInvalid, fmt::format("{}: want 0 or 1, got '{}'", name, clip(text, 40))};
+}
+
 Result<RecommendationQuery> recommendation_query(const Request& request) {
     const auto fields = parse_query(request.query);
     if (!fields) return fields.error();
@@ -193,6 +198,9 @@ Result<RecommendationQuery> recommendation_query(const Request& request) {
         *out = std::move(*id);
     }
     if (query.user_id.empty() && query.anonymous_id.empty()) return Error{Code::kInvalid, "want user_id or anonymous_id, got neither"};
+    const auto explain = parse_flag("explain", field_of(*fields, "explain"));
+    if (!explain) return explain.error();
+    query.explain = *explain;
     const auto text = field_of(*fields, "n");
     if (text.empty()) return query;
     const auto count = parse_count(text);
@@ -207,10 +215,9 @@ Result<CustomerQuery> customer_query(const Request& request, const Route& route)
     auto id = percent_decoded(std::string_view(request.path).substr(path_prefix(route).size()), false);
     if (id) id = checked_id("id", std::move(*id));
     if (!id) return id.error();
-    const auto anonymous = field_of(*fields, "anonymous");
-    if (!anonymous.empty() && anonymous != "0" && anonymous != "1")
-        return Error{Code::kInvalid, fmt::format("anonymous: want 0 or 1, got '{}'", clip(anonymous, 40))};
-    return CustomerQuery{.id = std::move(*id), .anonymous = anonymous == "1"};
+    const auto anonymous = parse_flag("anonymous", field_of(*fields, "anonymous"));
+    if (!anonymous) return anonymous.error();
+    return CustomerQuery{.id = std::move(*id), .anonymous = *anonymous};
 }
 
 // A body that cannot be read as a whole. A bad message inside one is no error: it goes to the quarantine.

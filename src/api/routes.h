@@ -29,6 +29,7 @@ inline constexpr std::size_t kRecommendationsDefault = 10, kRecommendationsLimit
 struct RecommendationQuery {
     std::string user_id, anonymous_id;  // at least one is set
     std::size_t count = kRecommendationsDefault;  // 1 to kRecommendationsLimit
+    bool explain = false;
     profile::CustomerKey key() const;   // the user's where there is one
 };
 

@@ -7,12 +7,17 @@
 #include <cmath>
 #include <map>
 
+#include "decide/causes.h"
+#include "predict/explanation.h"
+
 namespace perennial::decide {
 namespace {
 
 using predict::Step;
 
 constexpr std::size_t kOwnGapsMin = 2;   // repeat intervals from which a customer's own rhythm with a product is spoken of
+// To name one event needs no better: the first is the same as with 64 points for 96 products in 100 and more.
+constexpr std::size_t kReasonPathSteps = 4;
 constexpr double kOftenDays = 4;         // shorter intervals are "often": several orders of one week say no rhythm
 
 struct Words { std::string en, zh; };
@@ -79,6 +84,68 @@ void explain(Recommendation& r, std::int32_t number, const Asked& asked) {
     say(ReasonKind::kPopular, {}, "popular in this shop", "本店热销");
 }
 
+// "in March", "in March 2011" when that was another year than now.
+Words month_of(UtcTime time, UtcTime now) {
+    static constexpr std::array<const char*, 12> kMonths{"January", "February", "March", "April", "May", "June", "July",
+                                                         "August", "September", "October", "November", "December"};
+    const auto date = civil_date(time);
+    const auto* month = kMonths[date.month - 1];
+    if (date.year == civil_date(now).year) return {fmt::format("in {}", month), fmt::format("{}月", date.month)};
+    return {fmt::format("in {} {}", month, date.year), fmt::format("{}年{}月", date.year, date.month)};
+}
+
+void say_because(Recommendation& r, const Step& step, double effect, const predict::ShopModels& models, const catalog::Catalog& catalog, UtcTime now) {
+    const auto& product = models.vocabulary[step.product];
+    const auto month = month_of({step.time_ms}, now);
+    const bool own = product == r.product;
+    const auto title = own ? Words{"this", "此商品"} : Words{title_of(catalog, product), "“" + title_of(catalog, product) + "”"};
+    const auto did = [&]() -> Words {
+        switch (static_cast<event::Kind>(step.kind)) {
+            case event::Kind::kOrderCompleted: return {"you bought", "购买了"};
+            case event::Kind::kProductViewed: return {"you looked at", "浏览了"};
+            case event::Kind::kProductAdded: return {"you put into the cart", "加购了"};
+            default: return {"of what you did with", "接触过"};
+        }
+    }();
+    r.reason = ReasonKind::kBecause;
+    r.because_of = product;
+    r.because_time = {step.time_ms};
+    r.because_effect = effect;
+    r.reason_en = fmt::format("because {} {} {}", did.en, title.en, month.en);
+    r.reason_zh = fmt::format("因为您{}{}{}", month.zh, did.zh, title.zh);
+}
+
+// Where the network is what most speaks for a product, and the customer's own doings with it gave no reason, names the
+// event to which the network owes it. `numbers`: of the products, in order.
+void name_events(std::span<Recommendation> products, std::span<const std::int32_t> numbers, const predict::ShopModels& models,
+                 predict::CustomerState& customer, const catalog::Catalog& catalog, UtcTime now) {
+    const auto& settings = models.settings;
+    const auto history = customer.steps();
+    if (models.methods.network == nullptr || settings.weight_network <= 0 || history.empty()) return;
+    std::vector<std::size_t> places;
+    for (std::size_t p = 0; p < products.size(); ++p)
+        if (products[p].reason == ReasonKind::kBoughtAfter || products[p].reason == ReasonKind::kPopular) places.push_back(p);
+    if (places.empty()) return;
+    std::vector<float> of_network(models.vocabulary.size()), of_pairs(of_network.size());
+    models.methods.network->score_with(customer.session(*models.methods.network), history, now.ms, of_network);
+    models.methods.pairs->score(history, now.ms, of_pairs);
+    std::erase_if(places, [&](std::size_t p) {
+        const auto number = static_cast<std::size_t>(numbers[p]);
+        return settings.weight_network * static_cast<double>(of_network[number]) <= settings.weight_pairs * static_cast<double>(of_pairs[number]);
+    });
+    places.resize(std::min(places.size(), kExplainedLimit));
+    std::vector<std::int32_t> asked_about;
+    for (const auto p : places) asked_about.push_back(numbers[p]);
+    if (places.empty()) return;
+    const auto explained = predict::explain(*models.methods.network, history, now.ms, asked_about, of_network, kReasonPathSteps);
+    for (std::size_t k = 0; k < places.size(); ++k) {
+        const auto& effects = explained[k].effects;
+        const auto greatest = std::ranges::max_element(effects);
+        if (*greatest >= kBecauseEffectMin)
+            say_because(products[places[k]], history[static_cast<std::size_t>(greatest - effects.begin())], *greatest, models, catalog, now);
+    }
+}
+
 Recommendation described(const catalog::Product& product, double score) {
     Recommendation r;
     r.product = product.id;
@@ -107,7 +174,7 @@ std::vector<const catalog::Product*> new_products(const Asked& asked, UtcTime no
 }  // namespace
 
 std::string_view name(ReasonKind kind) noexcept {
-    static constexpr std::array<std::string_view, 6> kNames{"rebuy_own", "rebuy_usual", "bought_after", "viewed", "popular", "new"};
+    static constexpr std::array<std::string_view, 7> kNames{"rebuy_own", "rebuy_usual", "bought_after", "viewed", "popular", "new", "because"};
     return kNames[static_cast<std::size_t>(kind)];
 }
 
@@ -132,8 +199,10 @@ Result<Recommendations> recommend(const predict::ShopModels& models, const catal
     result.known_customer = customer.events() > 0;
     const auto fresh = new_products(asked, now);
     std::size_t fresh_used = 0;
+    std::vector<std::int32_t> numbers;  // of result.products
     const auto add_new = [&] {
         auto& r = result.products.emplace_back(described(*fresh[fresh_used++], 0));
+        numbers.push_back(sequence::kNoProduct);
         r.reason = ReasonKind::kNew;
         r.reason_en = "new in " + r.category;
         r.reason_zh = r.category + " 新品";
@@ -159,8 +228,10 @@ Result<Recommendations> recommend(const predict::ShopModels& models, const catal
             continue;
         }
         explain(result.products.emplace_back(described(product, shares[static_cast<std::size_t>(number)])), number, asked);
+        numbers.push_back(number);
     }
     while (result.products.size() < count && fresh_used < fresh.size()) add_new();
+    name_events(result.products, numbers, models, customer, catalog, now);
     return result;
 }
 

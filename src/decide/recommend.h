@@ -16,7 +16,7 @@
 
 namespace perennial::decide {
 
-enum class ReasonKind { kRebuyOwn, kRebuyUsual, kBoughtAfter, kViewed, kPopular, kNew };
+enum class ReasonKind { kRebuyOwn, kRebuyUsual, kBoughtAfter, kViewed, kPopular, kNew, kBecause };
 std::string_view name(ReasonKind kind) noexcept;  // "rebuy_own"
 
 struct Recommendation {
@@ -26,6 +26,8 @@ struct Recommendation {
     double score = 0;              // share by the best method, or 0 for a product too new to have one
     ReasonKind reason = ReasonKind::kPopular;
     std::string because_of;        // the product that the reason speaks of; empty for none
+    UtcTime because_time;          // of the event that kBecause names
+    double because_effect = 0;     // ... and how far it raises the product's log-odds in the network
     std::string reason_en, reason_zh;
 };
 
@@ -38,9 +40,12 @@ struct Recommendations {
 inline constexpr std::size_t kRecommendationsLimit = 100;
 inline constexpr double kNewDays = 30;         // a product unsold and first seen within so many days is new
 inline constexpr std::size_t kNewEvery = 10;   // one new product for each so many places
+// An event is named as the reason when it raises the odds of the product by a tenth or more; less is told by other reasons.
+inline constexpr double kBecauseEffectMin = 0.1;
 
 // `customer` as extended by the whole timeline; without events for a customer nobody knows, who gets what is popular. At
-// most `count` products, fewer when the rules leave fewer. O(P + history). Its network state is brought up to date.
+// most `count` products, fewer when the rules leave fewer. Its network state is brought up to date. O(P + history), and an
+// explanation (predict/explanation.h) for each product, up to kExplainedLimit, that the network speaks for most.
 // Errors: kInvalid when count is not 1 to kRecommendationsLimit.
 Result<Recommendations> recommend(const predict::ShopModels& models, const catalog::Catalog& catalog,
                                   predict::CustomerState& customer, UtcTime now, std::size_t count);

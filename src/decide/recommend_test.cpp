@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
+
+#include "decide/causes.h"
+#include "model/random_network.h"
 
 namespace perennial::decide {
 namespace {
@@ -38,10 +42,21 @@ protected:
             }
         for (auto& [id, product] : products) products_.push_back(product);
         models_.vocabulary = sequence::Vocabulary({"bulb", "lamp", "sofa", "tea"});
-        std::vector<sequence::Sequence> sequences;
-        for (std::size_t i = 0; i < timelines_.size(); ++i) sequences.push_back({"u:" + std::to_string(i), sequence::steps_of(timelines_[i], models_.vocabulary)});
-        models_.methods = predict::build_methods(sequences, 4, models_.settings, nullptr, after_days({kStart}, 100).ms, 1);
-        models_.replenishment = predict::Replenishment(sequences, 4);
+        for (std::size_t i = 0; i < timelines_.size(); ++i) sequences_.push_back({"u:" + std::to_string(i), sequence::steps_of(timelines_[i], models_.vocabulary)});
+        models_.methods = predict::build_methods(sequences_, 4, models_.settings, nullptr, after_days({kStart}, 100).ms, 1);
+        models_.replenishment = predict::Replenishment(sequences_, 4);
+    }
+
+    // A network that has learned nothing, but whose opinions differ much.
+    void add_network(double weight) {
+        model::Config config;
+        config.products = 4;
+        config.width = 16;
+        config.has_time = true;
+        models_.settings.weight_network = weight;
+        models_.settings.weight_pairs = 1 - weight;
+        auto network = std::make_shared<const predict::NetworkRecommender>(model::random_network(config, 2, 0.5f));
+        models_.methods = predict::build_methods(sequences_, 4, models_.settings, network, after_days({kStart}, 100).ms, 1);
     }
 
     std::vector<Recommendation> ask(const std::vector<event::Event>& timeline, double day, std::size_t n = 10) {
@@ -55,6 +70,7 @@ protected:
     }
 
     std::vector<std::vector<event::Event>> timelines_;
+    std::vector<sequence::Sequence> sequences_;
     std::vector<catalog::Product> products_;
     predict::ShopModels models_;
 };
@@ -79,6 +95,57 @@ TEST_F(Shop, reasons_name_the_customers_own_rhythm_or_the_product_that_leads_the
             EXPECT_EQ(r.reason_en, "often bought after The lamp");
             EXPECT_EQ(r.because_of, "lamp");
         }
+}
+
+TEST_F(Shop, where_the_network_decides_the_reason_is_the_event_that_speaks_most_for_the_product) {
+    add_network(1);
+    const std::vector<event::Event> history{buy("lamp", 0), buy("bulb", 1), buy("tea", 40), buy("tea", 82), buy("tea", 124)};
+    const UtcTime now = after_days({kStart}, 170);
+    int named = 0;
+    for (std::size_t n = 1; n <= history.size(); ++n) {
+        const std::vector<event::Event> part(history.begin(), history.begin() + static_cast<std::ptrdiff_t>(n));
+        for (const auto& r : ask(part, 170)) {
+            const auto cause = causes(models_, catalog::Catalog(products_), sequence::steps_of(part, models_.vocabulary), now, std::vector{r.product}).front();
+            double sum = cause.others;
+            for (const auto& event : cause.events) sum += event.effect;
+            EXPECT_NEAR(sum, cause.value - cause.baseline, 0.05 * (1 + std::abs(sum)));
+            if (r.product == "tea" && n == 5) {
+                EXPECT_EQ(r.reason, ReasonKind::kRebuyOwn);  // the customer's own rhythm says more
+            }
+            if (r.reason != ReasonKind::kBecause) continue;
+            ++named;
+            const auto most = std::ranges::max_element(cause.events, {}, &Cause::effect);
+            EXPECT_EQ(r.because_of, most->product);
+            EXPECT_EQ(r.because_time.ms, most->time.ms);
+            EXPECT_NEAR(r.because_effect, most->effect, 0.05 * (1 + most->effect));
+            EXPECT_GE(r.because_effect, kBecauseEffectMin);
+            const auto month = most->time.ms < after_days({kStart}, 14).ms ? "March" : most->time.ms < after_days({kStart}, 44).ms ? "April" : "";
+            EXPECT_TRUE(r.reason_en.starts_with("because you bought ")) << r.reason_en;
+            EXPECT_NE(r.reason_en.find(month), std::string::npos) << r.reason_en;
+            EXPECT_NE(r.reason_zh.find(r.because_of == r.product ? "此商品" : most->title), std::string::npos) << r.reason_zh;
+        }
+    }
+    EXPECT_GT(named, 0);
+}
+
+TEST_F(Shop, a_network_that_has_no_say_gives_no_reason_and_without_one_there_are_no_causes) {
+    add_network(0);
+    for (const auto& r : ask({buy("lamp", 100)}, 101)) EXPECT_NE(r.reason, ReasonKind::kBecause);
+    models_.methods.network = nullptr;
+    const auto steps = sequence::steps_of(std::vector{buy("lamp", 100)}, models_.vocabulary);
+    EXPECT_TRUE(causes(models_, catalog::Catalog(products_), steps, {kStart}, std::vector<std::string>{"tea"}).front().events.empty());
+    EXPECT_TRUE(return_causes(models_, catalog::Catalog(products_), steps, {kStart}, 30).events.empty());
+}
+
+TEST_F(Shop, causes_of_a_return_speak_of_whole_events) {
+    add_network(1);
+    const std::vector<event::Event> history{buy("lamp", 0), buy("tea", 40), buy("tea", 82)};
+    const auto found = return_causes(models_, catalog::Catalog(products_), sequence::steps_of(history, models_.vocabulary), after_days({kStart}, 100), 90);
+    ASSERT_EQ(found.events.size(), 3u);
+    double shares = 0;
+    for (const auto& event : found.events) shares += event.share;
+    EXPECT_NEAR(shares, 1, 1e-9);
+    EXPECT_GT(std::abs(found.events[0].effect), 0);
 }
 
 TEST_F(Shop, nothing_out_of_stock_is_ever_offered) {

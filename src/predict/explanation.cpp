@@ -185,8 +185,9 @@ DeletionResult check_by_deletion(const NetworkRecommender& network, std::span<co
         PathRow row{kPaths[p], 0, 0};
         for (const auto& f : found) {
             row.missing += f.missing[p] / count;
-            row.same_first += (f.same_first[p] ? 1 : 0) / count;
+            row.same_first += f.same_first[p] ? 1 : 0;
         }
+        row.same_first /= count;
         result.path.push_back(row);
     }
     return result;
