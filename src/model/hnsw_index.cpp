@@ -42,6 +42,8 @@ public:
         : table_(table), columns_(padded(table.width + 1)), space_(columns_),
           graph_(&space_, std::max<std::size_t>(1, table.bias.size()), options.links, options.build_effort, options.seed) {
         graph_.setEf(options.search_effort);
+        // The library's prefetch reads one link past the last of a row's upper lists: there is room for one more.
+        graph_.size_links_per_element_ += sizeof(hnswlib::tableint);
         const std::size_t products = table.bias.size(), width = table.width;
         std::atomic<bool> failed = false;
         std::exception_ptr failure;
