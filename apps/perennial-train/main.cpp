@@ -69,6 +69,7 @@ int main(int argc, char** argv) {
     app.add_option("--gradient-norm-limit", options.gradient_norm_limit, "longer gradients are scaled down");
     app.add_option("--warmup-steps", options.warmup_steps, "steps until the full learning rate");
     app.add_option("--batch-positions", options.batch_positions, "events a step");
+    app.add_option("--negatives", options.negatives, "products that compete at a step; 0: all; -1: all of a small catalogue, a sample of a large one");
     app.add_option("--later-decay", options.later_decay, "weight of targets after the next one, per step; 0: the next one alone");
     app.add_option("--reversed-share", options.reversed_share, "share of windows read from the end");
     app.add_option("--masked-share", options.masked_share, "share of input products hidden");

@@ -13,7 +13,8 @@
 namespace perennial::train {
 namespace {
 
-constexpr std::size_t kUnitsPerGroup = 64;  // 64 rows of logits over 12 000 products: 3 MiB
+// Rows of logits that a group holds at once: 64 over 12 000 products are 3 MiB; of a large catalogue fewer.
+constexpr std::size_t kUnitsPerGroupMax = 64, kGroupFloats = 4u << 20;
 
 // Units of one sequence are neighbours and share its forward pass.
 Quality evaluate_group(const TorchNetwork& network, const model::TrainingData& data, std::span<const Unit> units) {
@@ -68,11 +69,12 @@ Quality evaluate_group(const TorchNetwork& network, const model::TrainingData& d
 }  // namespace
 
 Quality evaluate(const TorchNetwork& network, const model::TrainingData& data, std::span<const Unit> units, unsigned threads) {
-    std::vector<Quality> groups((units.size() + kUnitsPerGroup - 1) / kUnitsPerGroup);
-    parallel_for(units.size(), kUnitsPerGroup, threads, [&](std::size_t begin, std::size_t end) {
+    const auto per_group = std::clamp<std::size_t>(kGroupFloats / std::max<std::size_t>(static_cast<std::size_t>(data.products), 1), 1, kUnitsPerGroupMax);
+    std::vector<Quality> groups((units.size() + per_group - 1) / per_group);
+    parallel_for(units.size(), per_group, threads, [&](std::size_t begin, std::size_t end) {
         at::set_num_threads(1);  // of this thread: the groups are the parallelism
         const at::NoGradGuard no_gradients;
-        groups[begin / kUnitsPerGroup] = evaluate_group(network, data, units.subspan(begin, end - begin));
+        groups[begin / per_group] = evaluate_group(network, data, units.subspan(begin, end - begin));
     });
     Quality mean;
     const auto count = static_cast<double>(std::max<std::size_t>(units.size(), 1));

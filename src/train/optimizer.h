@@ -14,6 +14,13 @@ struct Parameter {
     bool decays = false;
 };
 
+// A parameter of rows of which a step touches few: its gradient holds those rows alone, one after another. Moments and
+// decay of the others stay as they are (lazy Adam).
+struct TouchedRows {
+    std::size_t parameter = 0, width = 0;
+    std::span<const std::int32_t> rows;  // ascending, distinct
+};
+
 class AdamW {
 public:
     struct Options {
@@ -24,8 +31,8 @@ public:
 
     // gradients[shard][parameter] points at as many floats as the parameter has, or is null (no gradient). Adds them in
     // the order of the shards, scales the sum down to the norm limit, steps. Returns the norm before scaling; when it is
-    // not finite nothing is changed.
-    double step(std::span<const std::vector<const float*>> gradients, double learning_rate, unsigned threads);
+    // not finite nothing is changed. Parameters that `touched` does not name are dense.
+    double step(std::span<const std::vector<const float*>> gradients, double learning_rate, unsigned threads, std::span<const TouchedRows> touched = {});
 
     // What the next step depends on beside the parameters: the steps so far, and running means of gradients and squares.
     std::int64_t& steps() noexcept { return steps_; }

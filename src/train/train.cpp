@@ -12,6 +12,7 @@
 #include <exception>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
 
 #include "base/file.h"
 #include "base/hash.h"
@@ -34,7 +35,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 // A shard is differentiated on one thread: enough positions to fill its matrix products.
 constexpr std::int64_t kShardPositions = 256, kShardsLimit = 16;
-constexpr std::uint64_t kIdDropoutStream = 1'000'000;  // beyond the two streams of each shard
+constexpr std::uint64_t kIdDropoutStream = 1'000'000, kNegativesStream = 1'000'001;  // beyond the two streams of each shard
 constexpr std::int64_t kLagsLimit = 128;  // lags beyond share a row; the stamp table tells them apart where times are known
 
 model::Config network_config(const model::TrainingData& data, const TrainOptions& options) {
@@ -90,7 +91,11 @@ public:
           curriculum_(data, options.history_limit, time_edges(data, options), {options.later_decay, options.reversed_share, options.masked_share}),
           table_(product_table(data, network_, rng_.fork(1))),
           optimizer_(trainable(network_, table_), {.weight_decay = options.weight_decay, .gradient_norm_limit = options.gradient_norm_limit}),
-          shards_(shard_count(options)) {}
+          shards_(shard_count(options)),
+          negatives_(negatives(data, options)) {
+        if (negatives_ > 0 && table_) throw std::invalid_argument(fmt::format("content needs the full softmax (--negatives 0, or at most {} products)", kFullSoftmaxProducts));
+        if (negatives_ > 0) find_target_shares(data);
+    }
 
     Status load(const std::filesystem::path& weights) {
         const auto table = floats(network_.product_table());
@@ -108,7 +113,7 @@ public:
     }
     // What is judged and kept.
     const TorchNetwork& network() {
-        if (options_.average_decay == 0) average(0);
+        if (!averages()) average(0);
         if (table_) table_->write_averaged(floats(averaged_.product_table()), floats(averaged_.product_bias()), options_.threads);
         return averaged_;
     }
@@ -154,15 +159,16 @@ public:
         }
         if (loss.products + loss.times == 0) return loss;
         const double time_scale = options_.hazard_weight / static_cast<double>(std::max<std::int64_t>(loss.times, 1));
-        loss.product = product_loss(shards, loss.products);
+        loss.product = product_loss(shards, loss.products, rng.fork(kNegativesStream));
 
         for_each(shards, [&](std::size_t s) { shards[s].gradients = network_.backward(shards[s].pass, shards[s].d_queries, time_scale); });
         ++steps_;
         const double warm = std::min(1.0, static_cast<double>(steps_) / static_cast<double>(std::max<std::int64_t>(options_.warmup_steps, 1)));
-        const double norm = optimizer_.step(gradients_of(shards), options_.learning_rate * warm, options_.threads);
+        const TouchedRows touched[] = {{0, static_cast<std::size_t>(options_.width), rows_}, {1, 1, rows_}};
+        const double norm = optimizer_.step(gradients_of(shards), options_.learning_rate * warm, options_.threads, std::span(touched).first(negatives_ > 0 ? 2 : 0));
         if (!std::isfinite(norm)) throw std::runtime_error(fmt::format("the gradient is not finite at step {}: lower the learning rate", steps_));
         // A short past at the start, so that the random start is soon forgotten.
-        if (options_.average_decay > 0)
+        if (averages())
             average(static_cast<float>(std::min(options_.average_decay, (1.0 + static_cast<double>(steps_)) / (10.0 + static_cast<double>(steps_)))));
         return loss;
     }
@@ -191,13 +197,13 @@ private:
         if (failure) std::rethrow_exception(failure);
     }
 
-    // The queries of all shards meet the catalogue at once. Fills the shards' d_queries and the gradient of the table.
-    double product_loss(std::vector<Shard>& shards, std::int64_t rows) {
+    // A sampled step touches few rows of the table; a mean of all of them at each step would cost more than the step.
+    bool averages() const { return options_.average_decay > 0 && negatives_ == 0; }
+
+    // The queries of all shards meet the catalogue, or a sample of it, at once. Fills the shards' d_queries and the
+    // gradient of the table: of every row, or of rows_.
+    double product_loss(std::vector<Shard>& shards, std::int64_t rows, Rng rng) {
         const auto width = static_cast<std::size_t>(options_.width);
-        const auto products = static_cast<std::size_t>(network_.product_bias().numel());
-        d_table_.assign(products * width, 0.0f);
-        d_bias_.assign(products, 0.0f);
-        if (rows == 0) return 0;
         std::vector<float> queries(static_cast<std::size_t>(rows) * width);
         std::vector<std::int32_t> targets;
         std::vector<LaterTarget> later;
@@ -210,11 +216,78 @@ private:
             for (const auto& [row, product, weight] : batch.later) later.push_back({row + static_cast<std::int32_t>(first), product, weight});
             targets.insert(targets.end(), batch.target_product.begin(), batch.target_product.end());
         }
+        const double scale = 1.0 / static_cast<double>(std::max<std::int64_t>(rows, 1));
         const auto network_bias = floats(network_.product_bias());
-        std::vector<float> bias(network_bias.begin(), network_bias.end());
-        if (table_)
-            for (std::size_t p = 0; p < products; ++p) bias[p] += table_->bias_mask()[p];
-        return catalog_loss({queries, floats(network_.product_table()), bias, targets, later, width, 1.0 / static_cast<double>(rows)}, {d_queries_, d_table_, d_bias_}, options_.threads);
+        if (negatives_ == 0) {
+            d_table_.assign(network_bias.size() * width, 0.0f);
+            d_bias_.assign(network_bias.size(), 0.0f);
+            if (rows == 0) return 0;
+            std::vector<float> bias(network_bias.begin(), network_bias.end());
+            if (table_)
+                for (std::size_t p = 0; p < bias.size(); ++p) bias[p] += table_->bias_mask()[p];
+            return catalog_loss({queries, floats(network_.product_table()), bias, targets, later, width, scale}, {d_queries_, d_table_, d_bias_}, options_.threads);
+        }
+        // Candidates: the step's targets and a uniform sample; the inputs' rows are touched too, but do not compete.
+        auto candidates = targets;
+        for (const auto& one : later) candidates.push_back(one.product);
+        for (std::int64_t n = 0; n < negatives_; ++n) candidates.push_back(static_cast<std::int32_t>(rng.below(network_bias.size())));
+        make_distinct(candidates);
+        rows_ = candidates;
+        for (const auto& shard : shards)
+            for (const auto product : shard.batch.product)
+                if (product >= 0) rows_.push_back(static_cast<std::int32_t>(product));
+        make_distinct(rows_);
+        d_table_.assign(rows_.size() * width, 0.0f);
+        d_bias_.assign(rows_.size(), 0.0f);
+        if (rows == 0) return 0;
+        const auto table = floats(network_.product_table());
+        std::vector<float> some(candidates.size() * width), bias, d_some(some.size()), d_some_bias(candidates.size());
+        for (std::size_t k = 0; k < candidates.size(); ++k) {
+            const auto p = static_cast<std::size_t>(candidates[k]);
+            std::memcpy(some.data() + k * width, table.data() + p * width, width * sizeof(float));
+            bias.push_back(network_bias[p] - log_chance(p, rows));
+        }
+        const auto place = [&](std::int32_t product) { return static_cast<std::int32_t>(std::ranges::lower_bound(candidates, product) - candidates.begin()); };
+        for (auto& target : targets) target = place(target);
+        for (auto& one : later) one.product = place(one.product);
+        const double loss = catalog_loss({queries, some, bias, targets, later, width, scale}, {d_queries_, d_some, d_some_bias}, options_.threads);
+        for (std::size_t k = 0; k < candidates.size(); ++k) {
+            const auto row = row_of(candidates[k]);
+            std::memcpy(d_table_.data() + row * width, d_some.data() + k * width, width * sizeof(float));
+            d_bias_[row] = d_some_bias[k];
+        }
+        return loss;
+    }
+
+    // Logarithm of the chance that a product is among a step's candidates, as one of `rows` targets or drawn (logQ
+    // correction; Bengio and Senecal 2008, for mixed samples Yang et al. 2020).
+    float log_chance(std::size_t product, std::int64_t rows) const {
+        const double drawn = static_cast<double>(negatives_) / static_cast<double>(target_share_.size());
+        const double expected = drawn + static_cast<double>(rows) * target_share_[product];
+        return static_cast<float>(std::log(-std::expm1(-expected)));
+    }
+
+    void find_target_shares(const model::TrainingData& data) {
+        target_share_.assign(static_cast<std::size_t>(data.products), 0.0f);
+        const auto share = 1.0f / static_cast<float>(std::max<std::int64_t>(curriculum_.train_targets(), 1));
+        for (std::size_t i = 0; i < data.events(); ++i)
+            if (data.role[i] == model::kTrainTarget) target_share_[static_cast<std::size_t>(data.product[i])] += share;
+    }
+
+    static std::int64_t negatives(const model::TrainingData& data, const TrainOptions& options) {
+        if (options.negatives >= 0) return options.negatives >= data.products ? 0 : options.negatives;
+        return data.products > kFullSoftmaxProducts ? kNegatives : 0;
+    }
+
+    static void make_distinct(std::vector<std::int32_t>& values) {
+        std::ranges::sort(values);
+        values.erase(std::unique(values.begin(), values.end()), values.end());
+    }
+
+    // Where the gradient of a product's row lies.
+    std::size_t row_of(std::int64_t product) const {
+        if (negatives_ == 0) return static_cast<std::size_t>(product);
+        return static_cast<std::size_t>(std::ranges::lower_bound(rows_, product) - rows_.begin());
     }
 
     std::vector<std::vector<const float*>> gradients_of(const std::vector<Shard>& shards) {
@@ -225,8 +298,10 @@ private:
             if (gradients[0].defined()) {
                 const float* from = gradients[0].data_ptr<float>();
                 for (const auto product : batch.product) {
-                    if (product >= 0)
-                        for (std::size_t i = 0; i < width; ++i) d_table_[static_cast<std::size_t>(product) * width + i] += from[i];
+                    if (product >= 0) {
+                        float* to = d_table_.data() + row_of(product) * width;
+                        for (std::size_t i = 0; i < width; ++i) to[i] += from[i];
+                    }
                     from += width;
                 }
             }
@@ -283,6 +358,9 @@ private:
     AdamW optimizer_;
     std::size_t shards_;
     std::int64_t steps_ = 0;
+    std::int64_t negatives_;            // 0: full softmax
+    std::vector<float> target_share_;   // [P] of the training targets, when sampling
+    std::vector<std::int32_t> rows_;    // touched by this step, when sampling
     std::vector<float> d_table_, d_bias_, d_queries_;
 };
 
@@ -325,7 +403,7 @@ std::string data_hash(const model::TrainingData& data) {
 // When to stop (epochs, patience, seconds) may change from one start to the next, and threads change nothing.
 Result<std::string> options_text(const TrainOptions& options) {
     const auto& [width, blocks, heads, hidden, history_limit, learning_rate, weight_decay, dropout, gradient_norm_limit, warmup_steps, batch_positions,
-                 later_decay, reversed_share, masked_share, average_decay, id_dropout, hazard_weight, epochs_limit, patience, seconds_limit, validation_units_limit, seed,
+                 negatives, later_decay, reversed_share, masked_share, average_decay, id_dropout, hazard_weight, epochs_limit, patience, seconds_limit, validation_units_limit, seed,
                  threads, init_weights, checkpoints] = options;
     std::string start = "none";
     if (!init_weights.empty()) {
@@ -334,9 +412,9 @@ Result<std::string> options_text(const TrainOptions& options) {
         start = hex(hash128(*bytes));
     }
     return fmt::format("width={} blocks={} heads={} hidden={} history-limit={} learning-rate={} weight-decay={} dropout={} gradient-norm-limit={} warmup-steps={} "
-                       "batch-positions={} later-decay={} reversed-share={} masked-share={} average-decay={} id-dropout={} hazard-weight={} validation-units-limit={} seed={} init-weights={}",
+                       "batch-positions={} negatives={} later-decay={} reversed-share={} masked-share={} average-decay={} id-dropout={} hazard-weight={} validation-units-limit={} seed={} init-weights={}",
                        width, blocks, heads, hidden, history_limit, learning_rate, weight_decay, dropout, gradient_norm_limit, warmup_steps, batch_positions,
-                       later_decay, reversed_share, masked_share, average_decay, id_dropout, hazard_weight, validation_units_limit, seed, start);
+                       negatives, later_decay, reversed_share, masked_share, average_decay, id_dropout, hazard_weight, validation_units_limit, seed, start);
 }
 
 // The words of `text` that `other` does not have.
@@ -533,6 +611,7 @@ Status check(const TrainOptions& options) {
     PERENNIAL_TRY(in("masked-share", options.masked_share, 0.0, 0.95));
     PERENNIAL_TRY(in("average-decay", options.average_decay, 0.0, 0.99999));
     PERENNIAL_TRY(in("id-dropout", options.id_dropout, 0.0, 1.0));
+    PERENNIAL_TRY(in("negatives", options.negatives, Whole{-1}, Whole{1} << 24));
     PERENNIAL_TRY(in("hazard-weight", options.hazard_weight, 0.0, 1000.0));
     PERENNIAL_TRY(in("epochs-limit", options.epochs_limit, Whole{1}, Whole{1'000'000}));
     PERENNIAL_TRY(in("patience", options.patience, Whole{1}, Whole{1'000'000}));

@@ -23,6 +23,8 @@ struct CheckpointOptions {
     std::int64_t steps = 0;    // between two; 0: none by steps
 };
 
+inline constexpr std::int64_t kFullSoftmaxProducts = 100'000, kNegatives = 8'192;
+
 struct TrainOptions {
     // The network (model/config.h).
     std::int64_t width = 64;
@@ -38,6 +40,9 @@ struct TrainOptions {
     double gradient_norm_limit = 1.0;
     std::int64_t warmup_steps = 100;
     std::int64_t batch_positions = 1024;
+    // Products that compete with the true one at each step. 0: all (full softmax); else so many drawn uniformly beside the
+    // targets of the step, corrected for their chance of being there. -1: all up to kFullSoftmaxProducts, else kNegatives.
+    std::int64_t negatives = -1;
     // How an epoch looks at its sequences (batches.h).
     double later_decay = 0;      // weight of the targets after the next one, per step; 0: the next one alone
     double reversed_share = 0.3; // windows read from the end

@@ -319,6 +319,17 @@ TEST(Train, goes_on_from_a_checkpoint_with_and_without_content) {
     }
 }
 
+TEST(Train, a_sample_of_the_catalogue_teaches_the_ring_too) {
+    const auto data = ring(150, 9, 60);
+    TrainOptions options{.width = 32, .learning_rate = 5e-3, .warmup_steps = 10, .batch_positions = 256, .negatives = 20, .epochs_limit = 25, .threads = 1};
+    const TempDir scratch;
+    EXPECT_GT(train(data, options, scratch.path()).value().valid_ndcg10, 0.9);
+    options.epochs_limit = 2;
+    const auto once = trained(data, options);
+    options.threads = 3;
+    EXPECT_TRUE(once == trained(data, options));
+}
+
 TEST(Train, refuses_what_cannot_be_trained_on) {
     const TempDir scratch;
     auto data = ring(3, 4, 5);
@@ -435,6 +446,18 @@ TEST(Validation, quality_agrees_with_ranks_counted_by_hand) {
     }
     EXPECT_NEAR(quality.ndcg10, ndcg / 60, 1e-9);
     EXPECT_NEAR(quality.recall10, recall / 60, 1e-9);
+}
+
+TEST(AdamW, touched_rows_step_as_dense_ones_and_others_rest) {
+    std::vector<float> dense{1, 2, 3, 4, 5, 6}, sparse = dense;
+    AdamW a({{dense, true}}, {.weight_decay = 0.1}), b({{sparse, true}}, {.weight_decay = 0.1});
+    const std::vector<float> full{0.1f, -0.2f, 0, 0, 0.3f, 0.4f}, some{0.1f, -0.2f, 0.3f, 0.4f};
+    const std::vector<std::int32_t> rows{0, 2};
+    const TouchedRows touched{0, 2, rows};
+    EXPECT_NEAR(a.step(std::vector<std::vector<const float*>>{{full.data()}}, 0.01, 1), b.step(std::vector<std::vector<const float*>>{{some.data()}}, 0.01, 2, {&touched, 1}), 1e-7);
+    for (const std::size_t i : {0u, 1u, 4u, 5u}) EXPECT_EQ(dense[i], sparse[i]);
+    EXPECT_EQ(sparse[2], 3);  // no decay either
+    EXPECT_EQ(sparse[3], 4);
 }
 
 TEST(AdamW, agrees_with_the_published_rule_and_clips_the_whole_norm) {
