@@ -16,8 +16,6 @@ namespace {
 using predict::Step;
 
 constexpr std::size_t kOwnGapsMin = 2;   // repeat intervals from which a customer's own rhythm with a product is spoken of
-// To name one event needs no better: the first is the same as with 64 points for 96 products in 100 and more.
-constexpr std::size_t kReasonPathSteps = 4;
 constexpr double kOftenDays = 4;         // shorter intervals are "often": several orders of one week say no rhythm
 
 struct Words { std::string en, zh; };
@@ -137,13 +135,10 @@ void name_events(std::span<Recommendation> products, std::span<const std::int32_
     std::vector<std::int32_t> asked_about;
     for (const auto p : places) asked_about.push_back(numbers[p]);
     if (places.empty()) return;
-    const auto explained = predict::explain(*models.methods.network, history, now.ms, asked_about, of_network, kReasonPathSteps);
-    for (std::size_t k = 0; k < places.size(); ++k) {
-        const auto& effects = explained[k].effects;
-        const auto greatest = std::ranges::max_element(effects);
-        if (*greatest >= kBecauseEffectMin)
-            say_because(products[places[k]], history[static_cast<std::size_t>(greatest - effects.begin())], *greatest, models, catalog, now);
-    }
+    const auto greatest = predict::greatest_events(*models.methods.network, history, now.ms, asked_about, of_network);
+    for (std::size_t k = 0; k < places.size(); ++k)
+        if (greatest[k].effect >= kBecauseEffectMin)
+            say_because(products[places[k]], history[greatest[k].step], greatest[k].effect, models, catalog, now);
 }
 
 Recommendation described(const catalog::Product& product, double score) {

@@ -119,27 +119,28 @@ Readout Explainer::hazard(double from_days, double to_days) const {
     };
 }
 
-// One sequence of T events. Forward at a point of the path keeps what backward needs. Only the last position is read, so
-// the last block works out its query and what follows for that position alone.
+// One sequence of T events, of which the first are held as they are: their keys and values are worked out once. A events
+// walk the path. Forward at a point of it keeps what backward needs. Only the last position is read, so the last block
+// works out its query and what follows for that position alone.
 struct Explainer::Pass {
     const Explainer& explainer;
     const Network& network;
-    std::size_t count, width, heads, hidden, window;
-    Floats x0, delta;  // [T, D]
+    std::size_t count, held, active, width, heads, hidden, window;  // count T = held + active A
+    Floats x0, delta;                                               // [A, D]
 
     struct Layer {
         std::size_t from = 0;  // first position that is worked out, R = T - from of them
-        Floats in, norm, q, kv, bias, weights, attended, attention, gate;  // [T, D], [T, D], [R, D], [T, 2D], 2 x [R, H window], 3 x [R, D]
+        Floats in, norm, q, kv, bias, weights, attended, attention, gate;  // [A, D], [A, D], [R, D], [T, 2D], 2 x [R, H window], 3 x [R, D]
         Floats mid, ffn_norm, wide, active, ffn, ffn_gate;                 // [R, D], [R, D], [R, 2F], [R, F], 2 x [R, D]
     };
     std::vector<Layer> layers;
     // `no_gain` takes the gains' gradients, which nobody reads.
     Floats out, h, d_h, d_x, d_in, d_branch, d_gate, d_norm, d_part, d_wide, d_active, d_q, d_kv, d_bias, no_gain;
 
-    Pass(const Explainer& of, std::span<const Step> steps, Absent absent)
-        : explainer(of), network(of.network_), count(steps.size()), width(static_cast<std::size_t>(network.config_.width)),
+    Pass(const Explainer& of, std::span<const Step> steps, std::size_t held_steps, Absent absent)
+        : explainer(of), network(of.network_), count(steps.size()), held(held_steps), active(count - held), width(static_cast<std::size_t>(network.config_.width)),
           heads(static_cast<std::size_t>(network.config_.heads)), hidden(static_cast<std::size_t>(network.config_.hidden)),
-          window(std::min(count, static_cast<std::size_t>(network.config_.history_limit))), x0(count * width), delta(count * width),
+          window(std::min(count, static_cast<std::size_t>(network.config_.history_limit))), x0(active * width), delta(active * width),
           layers(network.blocks_.size()), h(width), d_h(width), d_kv(2 * count * width), d_bias(heads * window), no_gain(width) {
         std::vector<std::int64_t> stamps;
         for (std::size_t i = 0; i < count; ++i) {
@@ -147,22 +148,24 @@ struct Explainer::Pass {
             const bool timed = network.config_.has_time;
             const std::size_t gap = i == 0 ? kUnknownGap : step.same_occasion ? kSameOccasionGap : timed ? timed_gap(step.time_ms - steps[i - 1].time_ms) : kUnknownGap;
             if (timed) stamps.push_back(step.time_ms);
-            add_row(x0, i, network.kind_, step.kind);
-            if (step.product >= 0 && step.product < network.config_.products) add_row(delta, i, network.product_, static_cast<std::size_t>(step.product));
+            if (i < held) continue;
+            const std::size_t at = i - held;
+            add_row(x0, at, network.kind_, step.kind);
+            if (step.product >= 0 && step.product < network.config_.products) add_row(delta, at, network.product_, static_cast<std::size_t>(step.product));
             auto& details = absent == Absent::kDetails ? delta : x0;
-            add_row(details, i, network.quantity_, step.quantity);
-            add_row(details, i, network.gap_, gap);
+            add_row(details, at, network.quantity_, step.quantity);
+            add_row(details, at, network.gap_, gap);
             if (absent == Absent::kProduct) continue;
-            add_row(x0, i, network.quantity_, 0);
-            add_row(x0, i, network.gap_, kUnknownGap);
-            for (std::size_t c = 0; c < width; ++c) delta[i * width + c] -= network.quantity_[c] + network.gap_[kUnknownGap * width + c];
+            add_row(x0, at, network.quantity_, 0);
+            add_row(x0, at, network.gap_, kUnknownGap);
+            for (std::size_t c = 0; c < width; ++c) delta[at * width + c] -= network.quantity_[c] + network.gap_[kUnknownGap * width + c];
         }
         for (std::size_t b = 0; b < layers.size(); ++b) {
             auto& layer = layers[b];
-            layer.from = b + 1 == layers.size() ? count - 1 : 0;
+            layer.from = b + 1 == layers.size() ? count - 1 : held;
             const std::size_t rows = count - layer.from;
             for (auto* x : {&layer.q, &layer.attended, &layer.attention, &layer.gate, &layer.mid, &layer.ffn_norm, &layer.ffn, &layer.ffn_gate}) x->resize(rows * width);
-            layer.norm.resize(count * width);
+            layer.norm.resize(active * width);
             layer.kv.resize(2 * count * width);
             layer.wide.resize(2 * rows * hidden);
             layer.active.resize(rows * hidden);
@@ -176,6 +179,10 @@ struct Explainer::Pass {
                 kernels::pair_bias(tables, seen, keys, std::span(layer.bias).subspan((i - layer.from) * heads * window, heads * keys));
             }
         }
+        if (held == 0) return;
+        Pass before(of, steps.first(held), 0, absent);
+        before.forward(1);
+        for (std::size_t b = 0; b < layers.size(); ++b) std::ranges::copy(before.layers[b].kv, layers[b].kv.begin());
     }
 
     std::span<const float> timed_span(const Floats& table) const { return network.config_.has_time ? std::span<const float>(table) : std::span<const float>(); }
@@ -193,21 +200,21 @@ struct Explainer::Pass {
 
     // Fills `h` for the inputs x0 + place * delta.
     void forward(double place) {
-        Floats x(count * width);
+        Floats x(active * width);
         for (std::size_t i = 0; i < x.size(); ++i) x[i] = x0[i] + static_cast<float>(place) * delta[i];
         for (std::size_t b = 0; b < layers.size(); ++b) {
             auto& l = layers[b];
             const auto& w = network.blocks_[b];
             l.in = std::move(x);
             kernels::rms_norm(l.in, w.attention_norm, l.norm, kNormEps);
-            const auto norm = std::span<const float>(l.norm).subspan(l.from * width);
+            const auto norm = std::span<const float>(l.norm).subspan((l.from - held) * width);
             const std::span<const float> qkv = w.qkv;
             kernels::linear(norm, qkv.first(width * width), {}, l.q, width, width);
-            kernels::linear(l.norm, qkv.subspan(width * width), {}, l.kv, width, 2 * width);
+            kernels::linear(l.norm, qkv.subspan(width * width), {}, std::span(l.kv).subspan(held * 2 * width), width, 2 * width);
             for (std::size_t i = l.from; i < count; ++i) kernels::attend_row(row(l, i), std::span(l.attended).subspan((i - l.from) * width, width));
             kernels::linear(l.attended, w.attention_out, {}, l.attention, width, width);
             kernels::linear(norm, w.attention_gate, w.attention_gate_bias, l.gate, width, width);
-            std::copy(l.in.begin() + static_cast<std::ptrdiff_t>(l.from * width), l.in.end(), l.mid.begin());
+            std::copy(l.in.begin() + static_cast<std::ptrdiff_t>((l.from - held) * width), l.in.end(), l.mid.begin());
             kernels::gated_add(l.mid, l.gate, l.attention);
 
             kernels::rms_norm(l.mid, w.ffn_norm, l.ffn_norm, kNormEps);
@@ -222,7 +229,7 @@ struct Explainer::Pass {
         kernels::rms_norm(out, network.norm_, h, kNormEps);
     }
 
-    // From d_h to d_in [T, D], the gradient by the inputs.
+    // From d_h to d_in [A, D], the gradient by the inputs.
     void backward() {
         d_x.resize(width);
         kernels::rms_norm_backward(out, network.norm_, d_h, d_x, no_gain, kNormEps);
@@ -232,7 +239,7 @@ struct Explainer::Pass {
         }
     }
 
-    // d_x [R, D] by the block's output to d_in [T, D] by its input.
+    // d_x [R, D] by the block's output to d_in [A, D] by its input.
     void block_backward(Layer& l, const Network::Block& w, const Transposed& t) {
         const std::size_t rows = count - l.from, size = rows * width;
         for (auto* x : {&d_branch, &d_gate, &d_part, &d_q}) x->resize(size);
@@ -257,16 +264,16 @@ struct Explainer::Pass {
             float* d_keys = d_kv.data() + (i + 1 - keys.count) * 2 * width;
             kernels::table().attend_row_backward(keys, d_part.data() + (i - l.from) * width, d_q.data() + (i - l.from) * width, d_keys, d_keys + width, d_bias.data());
         }
-        d_norm.resize(count * width);
-        kernels::linear(d_kv, t.kv, {}, d_norm, 2 * width, width);
-        const auto own = std::span(d_norm).subspan(l.from * width);
+        d_norm.resize(active * width);
+        kernels::linear(std::span<const float>(d_kv).subspan(held * 2 * width), t.kv, {}, d_norm, 2 * width, width);
+        const auto own = std::span(d_norm).subspan((l.from - held) * width);
         kernels::linear(d_q, t.q, {}, d_part, width, width);
         add(own, d_part);
         kernels::linear(d_gate, t.attention_gate, {}, d_part, width, width);
         add(own, d_part);
-        d_in.resize(count * width);
+        d_in.resize(active * width);
         kernels::rms_norm_backward(l.in, w.attention_norm, d_norm, d_in, no_gain, kNormEps);
-        add(std::span(d_in).subspan(l.from * width), d_x);
+        add(std::span(d_in).subspan((l.from - held) * width), d_x);
     }
 };
 
@@ -278,13 +285,14 @@ std::vector<Attribution> Explainer::attribute(std::span<const Step> steps, std::
         for (std::size_t r = 0; r < readouts.size(); ++r) out[r].value = out[r].baseline = readouts[r](network_.start_, ignored);
         return out;
     }
-    Pass pass(*this, steps, options.absent);
-    pass.forward(0);
-    for (std::size_t r = 0; r < readouts.size(); ++r) out[r].baseline = readouts[r](pass.h, ignored);
-    pass.forward(1);
-    for (std::size_t r = 0; r < readouts.size(); ++r) {
-        out[r].value = readouts[r](pass.h, ignored);
-        out[r].effects.assign(steps.size(), 0);
+    const std::size_t held = steps.size() - std::min(steps.size(), options.latest);
+    Pass pass(*this, steps, held, options.absent);
+    for (auto& one : out) one.effects.assign(steps.size(), 0);
+    if (options.ends) {
+        pass.forward(0);
+        for (std::size_t r = 0; r < readouts.size(); ++r) out[r].baseline = readouts[r](pass.h, ignored);
+        pass.forward(1);
+        for (std::size_t r = 0; r < readouts.size(); ++r) out[r].value = readouts[r](pass.h, ignored);
     }
     const std::size_t width = pass.width;
     for (const auto& [place, weight] : options.integrate ? path(options.path_steps) : std::vector<PathPoint>{{1, 1}}) {
@@ -292,9 +300,9 @@ std::vector<Attribution> Explainer::attribute(std::span<const Step> steps, std::
         for (std::size_t r = 0; r < readouts.size(); ++r) {
             readouts[r](pass.h, pass.d_h);
             pass.backward();
-            for (std::size_t i = 0; i < steps.size(); ++i) {
+            for (std::size_t i = 0; i < pass.active; ++i) {
                 const auto at = static_cast<std::ptrdiff_t>(i * width);
-                out[r].effects[i] += weight * std::inner_product(pass.delta.begin() + at, pass.delta.begin() + at + static_cast<std::ptrdiff_t>(width), pass.d_in.begin() + at, 0.0);
+                out[r].effects[held + i] += weight * std::inner_product(pass.delta.begin() + at, pass.delta.begin() + at + static_cast<std::ptrdiff_t>(width), pass.d_in.begin() + at, 0.0);
             }
         }
     }

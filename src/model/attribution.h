@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -34,6 +35,8 @@ struct Attribution {
 struct AttributionOptions {
     Absent absent = Absent::kProduct;
     std::size_t path_steps = 16;  // > 0; points of the path
+    std::size_t latest = std::numeric_limits<std::size_t>::max();  // > 0; events before the latest so many stay as they are
+    bool ends = true;             // false: value and baseline are left at 0 and two forward passes are saved
     bool integrate = true;        // false: gradient times input, one point alone; what integration is compared with
 };
 
@@ -50,7 +53,7 @@ public:
 
     // One attribution a readout. `steps` as they would extend an empty session: the first has an unknown gap. An event
     // further back than the network's reach has effect 0. No steps: effects empty, values of the start vector.
-    // O(path steps x readouts x T (L - 1/2) (D^2 + F D + window D)).
+    // O(path steps x readouts x events on the path x (L - 1/2) (D^2 + F D + window D)).
     std::vector<Attribution> attribute(std::span<const Step> steps, std::span<const Readout> readouts, const AttributionOptions& options) const;
 
 private:

@@ -246,6 +246,39 @@ TEST(Explainer, an_event_out_of_reach_or_without_a_product_has_no_effect_and_the
     }
 }
 
+TEST(Explainer, events_held_as_they_are_have_no_effect_and_the_others_the_one_they_have_beside_them) {
+    constexpr double kMove = 1e-5;
+    const auto config = small_config(3);
+    const Reference reference(config, 5, 0.3f);
+    const auto network = random_network(config, 5, 0.3f);
+    const Explainer explainer(network);
+    const auto steps = random_steps(3, 12);
+    const auto shares = even_shares();
+    const auto readouts = explainer.contrasts(kRequest, kProducts, shares);
+    const auto got = explainer.attribute(steps, readouts, {.path_steps = 64, .latest = 5})[0];
+    EXPECT_NEAR(got.missing(), 0, 1e-3 * (1 + std::abs(got.value)));
+    EXPECT_NEAR(got.value, explainer.attribute(steps, readouts, {.path_steps = 1})[0].value, 1e-5);
+    Doubles hidden(12, 1);
+    for (std::size_t i = 7; i < 12; ++i) hidden[i] = 0;
+    EXPECT_NEAR(got.baseline, reference.contrast(reference.hidden(steps, hidden), kRequest, kProducts[0], shares), 1e-4);
+    const auto gradient = explainer.attribute(steps, readouts, {.latest = 5, .ends = false, .integrate = false})[0];
+    EXPECT_EQ(gradient.value, 0);
+    for (std::size_t i = 0; i < 12; ++i) {
+        if (i < 7) {
+            EXPECT_EQ(got.effects[i], 0);
+            continue;
+        }
+        Doubles more(12, 1), less(12, 1);
+        more[i] += kMove;
+        less[i] -= kMove;
+        const double want = (reference.contrast(reference.hidden(steps, more), kRequest, kProducts[0], shares) -
+                             reference.contrast(reference.hidden(steps, less), kRequest, kProducts[0], shares)) / (2 * kMove);
+        EXPECT_NEAR(gradient.effects[i], want, 2e-5 * (1 + std::abs(want))) << i;
+    }
+    const auto one = explainer.attribute(steps, readouts, {.latest = 1})[0];
+    EXPECT_EQ(one.effects[10], 0);
+}
+
 TEST(Explainer, the_same_question_gets_the_same_answer_to_the_last_bit) {
     const auto network = random_network(small_config(), 8, 0.3f);
     const auto steps = random_steps(9, 30);

@@ -18,6 +18,9 @@ std::vector<double> in_place(std::vector<double> effects, std::size_t history) {
     return effects;
 }
 
+// Events that the last position attends to in the last block.
+std::size_t direct(const NetworkRecommender& network) { return static_cast<std::size_t>(network.network().config().history_limit); }
+
 // --- the check ---------------------------------------------------------------------------------------------------------
 
 // One customer and product: what happens to its log-probability without some of the events.
@@ -127,8 +130,22 @@ std::vector<Explanation> explain(const NetworkRecommender& network, std::span<co
     std::vector<Explanation> out(products.size());
     if (history.empty()) return out;
     const model::Explainer explainer(network.network());
-    auto got = explainer.attribute(network.in_sight(history), explainer.contrasts(network.request(history, now_ms), products, shares), {.path_steps = path_steps});
+    auto got = explainer.attribute(network.in_sight(history), explainer.contrasts(network.request(history, now_ms), products, shares),
+                                   {.path_steps = path_steps, .latest = direct(network)});
     for (std::size_t p = 0; p < products.size(); ++p) out[p] = {got[p].value, got[p].baseline, in_place(std::move(got[p].effects), history.size())};
+    return out;
+}
+
+std::vector<GreatestEvent> greatest_events(const NetworkRecommender& network, std::span<const Step> history, std::int64_t now_ms,
+                                           std::span<const std::int32_t> products, std::span<const float> shares) {
+    const model::Explainer explainer(network.network());
+    const auto steps = network.in_sight(history);
+    std::vector<GreatestEvent> out;
+    for (const auto& got : explainer.attribute(steps, explainer.contrasts(network.request(history, now_ms), products, shares),
+                                               {.path_steps = kGreatestPathSteps, .latest = direct(network), .ends = false})) {
+        const auto greatest = std::ranges::max_element(got.effects);
+        out.push_back({history.size() - steps.size() + static_cast<std::size_t>(greatest - got.effects.begin()), *greatest});
+    }
     return out;
 }
 
@@ -137,7 +154,7 @@ ForecastExplanation explain_return(const NetworkRecommender& network, std::span<
     const model::Explainer explainer(network.network());
     const double gap = std::max(0.0, days_between({history.back().time_ms}, {now_ms}));
     const model::Readout readout = explainer.hazard(gap, gap + days);
-    auto got = explainer.attribute(network.in_sight(history), {&readout, 1}, {.absent = model::Absent::kDetails, .path_steps = path_steps}).front();
+    auto got = explainer.attribute(network.in_sight(history), {&readout, 1}, {.absent = model::Absent::kDetails, .path_steps = path_steps, .latest = direct(network)}).front();
     return {got.value, got.baseline, in_place(std::move(got.effects), history.size())};
 }
 
@@ -146,7 +163,7 @@ DeletionResult check_by_deletion(const NetworkRecommender& network, std::span<co
     // What lies further back would come into sight in place of what is removed: it is cut off first.
     const auto seen = [&](const sequence::Sequence& sequence) {
         const std::span<const Step> steps = sequence.steps;
-        return steps.last(std::min(steps.size(), network.reach()));
+        return steps.last(std::min(steps.size(), direct(network)));
     };
     std::vector<std::uint32_t> order;
     for (std::size_t s = 0; s < sequences.size(); ++s)

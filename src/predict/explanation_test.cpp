@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -48,9 +49,14 @@ TEST(Explanation, effects_stand_at_their_events_and_sum_to_what_the_products_are
         ASSERT_EQ(got[p].effects.size(), history.size());
         EXPECT_NEAR(got[p].value, std::log(static_cast<double>(shares[static_cast<std::size_t>(products[p])])) - mean, 1e-4);
         EXPECT_NEAR(std::accumulate(got[p].effects.begin(), got[p].effects.end(), 0.0), got[p].value - got[p].baseline, 1e-3);
-        for (std::size_t i = 0; i < history.size() - network.reach(); ++i) EXPECT_EQ(got[p].effects[i], 0) << i;
+        for (std::size_t i = 0; i < history.size() - 12; ++i) EXPECT_EQ(got[p].effects[i], 0) << i;
         EXPECT_EQ(got[p].effects[145], 0);
         EXPECT_NE(got[p].effects[149], 0);
+    }
+    const auto greatest = greatest_events(network, history, now, products, shares);
+    for (std::size_t p = 0; p < products.size(); ++p) {
+        EXPECT_EQ(greatest[p].step, static_cast<std::size_t>(std::ranges::max_element(got[p].effects) - got[p].effects.begin()));
+        EXPECT_NEAR(greatest[p].effect, got[p].effects[greatest[p].step], 0.05 * (1 + greatest[p].effect));
     }
     EXPECT_TRUE(explain(network, {}, now, products, shares)[0].effects.empty());
 }
