@@ -9,7 +9,9 @@
 #include <cstdio>
 #include <memory>
 
+#include "base/file.h"
 #include "base/progress.h"
+#include "train/task_train.h"
 #include "train/train.h"
 
 namespace {
@@ -48,11 +50,28 @@ bool follow_parent(pid_t parent) {
     return ::prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && (parent == 0 || ::getppid() == parent);
 }
 
+int adapt(const model::TrainingData& data, const std::string& rows_file, const std::string& options_file, const std::string& weights, const std::string& out_dir) {
+    auto rows = model::read_task_rows(rows_file, data);
+    if (!rows) return fail(rows.error(), 1);
+    auto text = read_file(options_file);
+    if (!text) return fail(text.error(), 1);
+    auto options = model::task_options_from_json(*text);
+    if (!options) return fail({options.error().code, fmt::format("{}: {}", options_file, options.error().message)}, 2);
+    Progress bar("adapter", static_cast<std::uint64_t>(options->epochs_limit), "epochs");
+    const auto summary = train::train_task(data, *rows, *options, weights, out_dir, [&](const train::TaskEpoch& now) {
+        bar.note(fmt::format("{} {:.4f}  loss {:.4f}", model::name(options->early_stop), now.metric, now.train_loss));
+        if (now.epoch > 0) bar.advance(1);
+    });
+    if (!summary) return fail(summary.error(), 1);
+    return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     std::string data_file, out_dir, init_weights;
     train::TrainOptions options;
+    std::string task_data, task_options;
     pid_t parent = 0;
     CLI::App app{"Trains a network from a training-data file (docs/formats/training-data.md).", "perennial-train"};
     app.option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
@@ -87,6 +106,8 @@ int main(int argc, char** argv) {
     app.add_option("--checkpoint-seconds", options.checkpoints.seconds, "write a checkpoint every so often; 0: none by time");
     app.add_option("--checkpoint-steps", options.checkpoints.steps, "write a checkpoint every so many steps; 0: none by steps");
     app.add_flag("--keep-checkpoint", options.checkpoints.keep, "leave one behind at the end, for a larger --epochs-limit");
+    app.add_option("--task-data", task_data, "train an adapter of --init-weights on these rows (docs/formats/task-rows.md) instead of a network");
+    app.add_option("--task-options", task_options, "JSON file: how the adapter is trained");
     app.add_option("--parent", parent, "stop at once unless this process is the parent; 0: any");
     try {
         app.parse(argc, argv);
@@ -101,6 +122,7 @@ int main(int argc, char** argv) {
 
     auto data = model::read_training_data(data_file);
     if (!data) return fail(data.error(), 1);
+    if (!task_data.empty()) return adapt(*data, task_data, task_options, init_weights, out_dir);
     Display display;
     const auto summary = train::train(*data, options, out_dir, [&](const train::Progress& now) { display(now); });
     if (!summary) return fail(summary.error(), 1);

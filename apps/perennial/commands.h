@@ -36,6 +36,9 @@ struct TrainCommand {
     predict::SearchOptions search;
     bool update = false;
     double replay_share = 0.25, rate_share = 0.3;  // of an update
+    std::string task;           // a TOML file or a built-in task: train an adapter instead
+    bool seed_given = false;    // the task's file says the seed otherwise
+    fs::path predictions;       // CSV of every customer's answer
 };
 struct EvaluateCommand { Common common; double seconds_limit = 90; };
 struct CustomerCommand { Common common; std::string id; bool anonymous = false; };
@@ -78,6 +81,7 @@ Status init(const InitCommand&);
 Status import(const ImportCommand&);
 Status check(const Common&);
 Status train(const TrainCommand&);
+Status train_task(const TrainCommand&);
 Status evaluate(const EvaluateCommand&);
 Status report(const Common&);
 Status customer(const CustomerCommand&);

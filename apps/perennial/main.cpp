@@ -89,7 +89,12 @@ int dispatch(int argc, char** argv) {
     auto* update = train_command->add_flag("--update", train_options.update, "go on from the current run with what happened since it learned");
     update->excludes("--search");
     add_update(train_command, train_options.replay_share, train_options.rate_share);
-    train_command->callback([&] { status = train(train_options); });
+    train_command->add_option("--task", train_options.task, "adapt the trained model to a question: a TOML file (docs/guide/tasks.md), or churn, purchase, refund, high_spend, amount, category");
+    train_command->add_option("--predict", train_options.predictions, "with --task: write every customer's answer to this CSV")->needs("--task");
+    train_command->callback([&] {
+        train_options.seed_given = train_command->count("--seed") > 0;
+        status = train_options.task.empty() ? train(train_options) : train_task(train_options);
+    });
 
     EvaluateCommand evaluate_options;
     evaluate_options.common.threads = threads;

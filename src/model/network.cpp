@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cassert>
-#include <map>
 
+#include "base/file.h"
 #include "kernels/attention.h"
 #include "kernels/linear.h"
 #include "kernels/norm_gate.h"
@@ -37,37 +37,50 @@ double softplus(double x) noexcept { return x > 30 ? x : std::log1p(std::exp(x))
 
 }  // namespace
 
-Result<Network> Network::load(const std::filesystem::path& path) {
-    auto file = Safetensors::open(path);
+Result<NetworkTensors> read_network(std::string bytes, std::string_view origin) {
+    auto file = Safetensors::parse(std::move(bytes), origin);
     if (!file) return file.error();
     const auto format = file->text("format"), version = file->text("version"), config = file->text("config");
     if (!format || *format != kNetworkFormat)
-        return Error{Code::kInvalid, fmt::format("{}: want format '{}', got '{}'", path.string(), kNetworkFormat, format ? *format : "")};
+        return Error{Code::kInvalid, fmt::format("{}: want format '{}', got '{}'", origin, kNetworkFormat, format ? *format : "")};
     if (!version || *version != kNetworkVersion)
-        return Error{Code::kUnsupported, fmt::format("{}: want version {}, got '{}'", path.string(), kNetworkVersion, version ? *version : "")};
+        return Error{Code::kUnsupported, fmt::format("{}: want version {}, got '{}'", origin, kNetworkVersion, version ? *version : "")};
     if (!config) return config.error();
     auto shape = config_from_json(*config);
-    if (!shape) return Error{shape.error().code, fmt::format("{}: {}", path.string(), shape.error().message)};
+    if (!shape) return Error{shape.error().code, fmt::format("{}: {}", origin, shape.error().message)};
 
-    std::map<std::string, std::vector<float>> values;
+    NetworkTensors network{*shape, {}, {}};
     for (const auto& [tensor, extents] : tensors(*shape)) {
         auto got = file->floats(tensor, extents);
         if (!got) return got.error();
-        values[tensor] = std::move(*got);
+        network.values[tensor] = std::move(*got);
     }
-    if (values.size() != file->tensors().size())
-        return Error{Code::kCorrupt, fmt::format("{}: want {} tensors, got {}", path.string(), values.size(), file->tensors().size())};
-    const auto take = [&](const std::string& tensor) { return std::move(values.at(tensor)); };
+    if (network.values.size() != file->tensors().size())
+        return Error{Code::kCorrupt, fmt::format("{}: want {} tensors, got {}", origin, network.values.size(), file->tensors().size())};
+    return network;
+}
 
+Result<Network> Network::load(const std::filesystem::path& path) {
+    auto bytes = read_file(path);
+    if (!bytes) return bytes.error();
+    auto tensors = read_network(std::move(*bytes), path.string());
+    if (!tensors) return tensors.error();
+    auto network = make(std::move(*tensors));
+    if (!network) return Error{network.error().code, fmt::format("{}: {}", path.string(), network.error().message)};
+    return network;
+}
+
+Result<Network> Network::make(NetworkTensors tensors) {
+    const auto take = [&](const std::string& tensor) { return std::move(tensors.values.at(tensor)); };
     Network network;
-    network.config_ = *shape;
+    network.config_ = tensors.config;
     network.product_ = take("product.weight");
     network.product_bias_ = take("product.bias");
     network.kind_ = take("kind.weight");
     network.quantity_ = take("quantity.weight");
     network.gap_ = take("gap.weight");
     network.start_ = take("start");
-    for (std::int64_t b = 0; b < shape->blocks; ++b) {
+    for (std::int64_t b = 0; b < tensors.config.blocks; ++b) {
         const auto part = [&](const char* tensor) { return take(fmt::format("block.{}.{}", b, tensor)); };
         network.blocks_.push_back({part("attention.norm"), part("attention.qkv"), part("attention.out"), part("attention.gate.weight"),
                                    part("attention.gate.bias"), part("attention.lag_bias"), part("attention.stamp_bias"), part("ffn.norm"),
@@ -79,9 +92,11 @@ Result<Network> Network::load(const std::filesystem::path& path) {
     network.hazard_ = take("hazard.weight");
     network.hazard_bias_ = take("hazard.bias");
     network.edges_days_ = take("hazard.edges_days");
+    network.prefix_ = std::move(tensors.prefix);
+    if (!network.prefix_.empty()) network.prefix_length_ = network.prefix_.front().size() / static_cast<std::size_t>(2 * network.config_.width);
     const auto& edges = network.edges_days_;
     if (edges.front() != 0 || !std::ranges::all_of(edges, [](float edge) { return std::isfinite(edge); }) || std::ranges::adjacent_find(edges, std::ranges::greater_equal{}) != edges.end())
-        return Error{Code::kCorrupt, fmt::format("{}: hazard.edges_days: want 0 first, then growing", path.string())};
+        return Error{Code::kCorrupt, "hazard.edges_days: want 0 first, then growing"};
     network.index_ = make_exact_index(network.product_table());
     return network;
 }
@@ -94,7 +109,9 @@ std::size_t Session::bytes() const noexcept {
 
 Session Network::start() const {
     Session session;
+    session.cache_ = prefix_;
     session.cache_.resize(blocks_.size());
+    session.stamps_.resize(prefix_length_);  // times come with the first step
     session.hidden_ = start_;
     return session;
 }
@@ -108,8 +125,17 @@ void Network::extend(Session& session, const Step& step) const {
     add_row(x, quantity_, step.quantity);
     add_row(x, gap_, gap_row(config_, session, step));
 
-    // Old positions are dropped a window at a time, so that the move is rare.
-    if (session.stamps_.size() >= 2 * window) {
+    if (session.empty()) std::ranges::fill(session.stamps_, step.time_ms);
+    // Old positions are dropped a window at a time, so that the move is rare; behind a prefix one by one, which keeps what
+    // is attended to in one piece.
+    if (prefix_length_ > 0) {
+        if (session.stamps_.size() == prefix_length_ + window) {
+            const auto oldest = static_cast<std::ptrdiff_t>(prefix_length_);
+            session.stamps_.erase(session.stamps_.begin() + oldest);
+            const auto row = static_cast<std::ptrdiff_t>(2 * width);
+            for (auto& cache : session.cache_) cache.erase(cache.begin() + oldest * row, cache.begin() + (oldest + 1) * row);
+        }
+    } else if (session.stamps_.size() >= 2 * window) {
         const auto gone = session.stamps_.size() - (window - 1);
         session.stamps_.erase(session.stamps_.begin(), session.stamps_.begin() + static_cast<std::ptrdiff_t>(gone));
         for (auto& cache : session.cache_) cache.erase(cache.begin(), cache.begin() + static_cast<std::ptrdiff_t>(gone * 2 * width));
@@ -125,7 +151,7 @@ void Network::run_block(std::size_t index, std::span<float> x, Session& session)
     const Block& block = blocks_[index];
     auto& cache = session.cache_[index];
     const auto width = x.size(), heads = static_cast<std::size_t>(config_.heads), hidden = static_cast<std::size_t>(config_.hidden);
-    const auto count = std::min(session.stamps_.size(), static_cast<std::size_t>(config_.history_limit));
+    const auto count = std::min(session.stamps_.size(), prefix_length_ + static_cast<std::size_t>(config_.history_limit));
     std::vector<float> norm(width), qkv(3 * width), attended(width), branch(width), gate(width);
 
     kernels::rms_norm(x, block.attention_norm, norm, kNormEps);
@@ -150,7 +176,7 @@ void Network::run_block(std::size_t index, std::span<float> x, Session& session)
     kernels::gated_add(x, gate, branch);
 }
 
-void Network::request_vector(const Session& session, const Request& request, std::span<float> out) const {
+void Network::requested(const Session& session, const Request& request, std::span<float> out) const {
     const auto row = request_row(config_, session, request) * out.size();
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = session.hidden_[i] * (1 + request_scale_[row + i]) + request_shift_[row + i];
 }
@@ -162,7 +188,7 @@ void Network::scores(const Session& session, const Request& request, std::span<f
 
 void Network::scores(const Session& session, const Request& request, std::span<const std::int32_t> products, std::span<float> logits) const {
     std::vector<float> query(static_cast<std::size_t>(config_.width));
-    request_vector(session, request, query);
+    requested(session, request, query);
     kernels::linear_rows(query, product_, product_bias_, products, logits);
 }
 
@@ -171,7 +197,7 @@ void Network::scores(std::span<const Session* const> sessions, std::span<const R
     const auto width = static_cast<std::size_t>(config_.width);
     std::vector<float> queries(sessions.size() * width);
     for (std::size_t s = 0; s < sessions.size(); ++s)
-        request_vector(*sessions[s], requests[s], std::span(queries).subspan(s * width, width));
+        requested(*sessions[s], requests[s], std::span(queries).subspan(s * width, width));
     if (!logits.empty()) kernels::linear(queries, product_, product_bias_, logits, width, products());
 }
 
@@ -182,7 +208,7 @@ void Network::top(std::span<TopRequest> requests) const {
     queries.reserve(requests.size());
     for (std::size_t i = 0; i < requests.size(); ++i) {
         const auto vector = std::span(vectors).subspan(i * width, width);
-        request_vector(*requests[i].session, requests[i].request, vector);
+        requested(*requests[i].session, requests[i].request, vector);
         queries.push_back({vector, requests[i].excluded, requests[i].best});
     }
     index_->top(queries);

@@ -9,8 +9,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <memory>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -51,6 +54,15 @@ struct Request {
     bool same_occasion = false;  // asked within the occasion of the last event (a basket being filled)
 };
 
+// A weight file in memory, for who changes tensors before a network is made of them (adapter.h).
+struct NetworkTensors {
+    Config config;
+    std::map<std::string, std::vector<float>> values;  // tensors(config), exactly these
+    std::vector<std::vector<float>> prefix;            // none, or per block [M, 2D]: trained keys and values before a session's own
+};
+// Errors: kCorrupt for damaged bytes; kInvalid or kUnsupported for another format or version. `file` is named in them.
+Result<NetworkTensors> read_network(std::string bytes, std::string_view file);
+
 // A customer asking for the best products: those with the highest logits, the lower number first among equals.
 struct TopRequest {
     const Session* session = nullptr;
@@ -65,6 +77,8 @@ class Network {
 public:
     // Errors: kNotFound, kIo; kCorrupt for a damaged file; kInvalid or kUnsupported for another format or version.
     static Result<Network> load(const std::filesystem::path& path);
+    // Errors: kCorrupt for hazard edges that do not grow from 0.
+    static Result<Network> make(NetworkTensors tensors);
 
     const Config& config() const noexcept { return config_; }
     std::size_t products() const noexcept { return static_cast<std::size_t>(config_.products); }
@@ -74,6 +88,7 @@ public:
     // One event. O(L (D^2 + history_limit D)). Each position's attention sees the last history_limit positions, itself
     // included; what fell out still acts through the positions that saw it. So the same steps always give the same
     // state, and a session rebuilt from the last L (history_limit - 1) + 1 steps is the whole one.
+    // A prefix is seen by every position beside those, at the time of the session's first step.
     void extend(Session& session, const Step& step) const;
 
     // Logits of all products [P]. O(P D).
@@ -92,6 +107,8 @@ public:
     // discrete hazard held constant inside each bucket; past the last edge its last rate goes on. 1 when to == from.
     double survival(const Session& session, double from_days, double to_days) const;
 
+    // The state as it answers at the moment of the request [D]: what scores() compares with the products' vectors.
+    void requested(const Session& session, const Request& request, std::span<float> out) const;
     // The customer vector [D] after the last event. Valid until the session changes.
     std::span<const float> hidden(const Session& session) const noexcept;
     std::span<const float> product_vector(std::int32_t product) const noexcept;  // [D]
@@ -102,13 +119,14 @@ private:
         std::vector<float> attention_norm, qkv, attention_out, attention_gate, attention_gate_bias, lag_bias, stamp_bias;
         std::vector<float> ffn_norm, ffn_in, ffn_out, ffn_gate, ffn_gate_bias;
     };
-    void request_vector(const Session& session, const Request& request, std::span<float> out) const;
     void run_block(std::size_t index, std::span<float> x, Session& session) const;
     double cumulative_hazard(std::span<const float> logits, double days) const;
 
     Config config_;
     std::vector<float> product_, product_bias_, kind_, quantity_, gap_, start_;
     std::vector<Block> blocks_;
+    std::vector<std::vector<float>> prefix_;  // per block [M, 2D], or none
+    std::size_t prefix_length_ = 0;           // M
     std::vector<float> norm_, request_scale_, request_shift_, hazard_, hazard_bias_, edges_days_;
     std::unique_ptr<const ProductIndex> index_;  // of product_ and product_bias_
 };

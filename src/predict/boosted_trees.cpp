@@ -13,6 +13,8 @@
 namespace perennial::predict {
 namespace {
 
+constexpr const char* kObjectives[] = {"binary:logistic", "multi:softprob", "reg:squarederror", "reg:tweedie"};
+
 Status check(int code, std::string_view what) {
     if (code == 0) return Done{};
     return Error{Code::kIo, fmt::format("boosted trees: {}: {}", what, XGBGetLastError())};
@@ -48,24 +50,29 @@ void BoostedTrees::Free::operator()(void* handle) const noexcept { XGBoosterFree
 
 Result<BoostedTrees> BoostedTrees::train(std::span<const float> features, std::size_t columns, std::span<const std::uint8_t> labels,
                                          const TreeOptions& options) {
-    return train(features, columns, labels, {}, "binary:logistic", options);
+    return train(features, columns, std::vector<float>(labels.begin(), labels.end()), {}, {}, kObjectives[static_cast<std::size_t>(options.target)], options);
+}
+
+Result<BoostedTrees> BoostedTrees::train(std::span<const float> features, std::size_t columns, std::span<const float> targets,
+                                         std::span<const float> weights, const TreeOptions& options) {
+    return train(features, columns, targets, weights, {}, kObjectives[static_cast<std::size_t>(options.target)], options);
 }
 
 Result<BoostedTrees> BoostedTrees::train_ranking(std::span<const float> features, std::size_t columns, std::span<const std::uint8_t> labels,
                                                  std::span<const std::uint32_t> lists, const TreeOptions& options) {
     if (std::accumulate(lists.begin(), lists.end(), std::size_t{0}) != labels.size())
         return Error{Code::kInvalid, fmt::format("boosted trees: want lists that cover {} rows", labels.size())};
-    return train(features, columns, labels, lists, "rank:ndcg", options);
+    return train(features, columns, std::vector<float>(labels.begin(), labels.end()), {}, lists, "rank:ndcg", options);
 }
 
-Result<BoostedTrees> BoostedTrees::train(std::span<const float> features, std::size_t columns, std::span<const std::uint8_t> labels,
-                                         std::span<const std::uint32_t> lists, const char* objective, const TreeOptions& options) {
+Result<BoostedTrees> BoostedTrees::train(std::span<const float> features, std::size_t columns, std::span<const float> labels,
+                                         std::span<const float> weights, std::span<const std::uint32_t> lists, const char* objective, const TreeOptions& options) {
     auto rows = matrix(features, columns);
     if (!rows) return rows.error();
     if (labels.size() * columns != features.size() || labels.empty())
         return Error{Code::kInvalid, fmt::format("boosted trees: want a label for each of {} rows, got {}", features.size() / columns, labels.size())};
-    const std::vector<float> truth(labels.begin(), labels.end());
-    PERENNIAL_TRY(check(XGDMatrixSetFloatInfo(rows->get(), "label", truth.data(), truth.size()), "labels"));
+    PERENNIAL_TRY(check(XGDMatrixSetFloatInfo(rows->get(), "label", labels.data(), labels.size()), "labels"));
+    if (!weights.empty()) PERENNIAL_TRY(check(XGDMatrixSetFloatInfo(rows->get(), "weight", weights.data(), weights.size()), "weights"));
     if (!lists.empty()) PERENNIAL_TRY(check(XGDMatrixSetUIntInfo(rows->get(), "group", lists.data(), lists.size()), "lists"));
     BoosterHandle handle = nullptr;
     const DMatrixHandle matrices[] = {rows->get()};
@@ -78,6 +85,7 @@ Result<BoostedTrees> BoostedTrees::train(std::span<const float> features, std::s
         {"colsample_bytree", fmt::format("{}", options.column_share)}, {"min_child_weight", fmt::format("{}", options.leaf_rows_min)},
         {"seed", std::to_string(options.seed)}, {"nthread", std::to_string(options.threads)}};
     for (const auto& [key, value] : settings) PERENNIAL_TRY(check(XGBoosterSetParam(handle, key, value.c_str()), key));
+    if (options.target == TreeTarget::kClass) PERENNIAL_TRY(check(XGBoosterSetParam(handle, "num_class", std::to_string(options.classes).c_str()), "num_class"));
     for (int round = 0; round < options.rounds; ++round) PERENNIAL_TRY(check(XGBoosterUpdateOneIter(handle, round, rows->get()), "train"));
     return trees;
 }

@@ -14,11 +14,16 @@
 
 namespace perennial::predict {
 
+// What a tree ensemble is asked: a chance, one of `classes` numbers, a value, an amount >= 0 that is often 0 (Tweedie).
+enum class TreeTarget : std::uint8_t { kBinary, kClass, kValue, kAmount };
+
 struct TreeOptions {
     int rounds = 150, depth = 4;
     double learning_rate = 0.06, row_share = 0.8, column_share = 0.8, leaf_rows_min = 10;
     std::uint64_t seed = 1;
     unsigned threads = 2;
+    TreeTarget target = TreeTarget::kBinary;
+    std::size_t classes = 2;
 };
 
 class BoostedTrees {
@@ -26,6 +31,9 @@ public:
     // `features` row-major [rows, columns], NaN means missing; `labels` 0 or 1. Errors: kInvalid (shapes), kIo (libxgboost's word).
     static Result<BoostedTrees> train(std::span<const float> features, std::size_t columns, std::span<const std::uint8_t> labels,
                                       const TreeOptions& options);
+    // Any target; `weights` empty: all the same.
+    static Result<BoostedTrees> train(std::span<const float> features, std::size_t columns, std::span<const float> targets,
+                                      std::span<const float> weights, const TreeOptions& options);
     // Learns an order within lists instead (LambdaMART; Burges 2010): `lists` are the rows of each list, in order, their sum
     // the rows; `labels` 1 for what should rank first.
     static Result<BoostedTrees> train_ranking(std::span<const float> features, std::size_t columns, std::span<const std::uint8_t> labels,
@@ -33,6 +41,7 @@ public:
     static Result<BoostedTrees> load(const std::filesystem::path& path);
     Status save(const std::filesystem::path& path) const;  // libxgboost's JSON
 
+    // One number a row; one a class for kClass.
     Result<std::vector<double>> probabilities(std::span<const float> features, std::size_t columns) const;
     // Contribution of each feature to each row's log odds (TreeSHAP, Lundberg 2018), [rows, columns + 1], the last is the bias.
     Result<std::vector<float>> contributions(std::span<const float> features, std::size_t columns) const;
@@ -40,7 +49,7 @@ public:
     Result<std::string> json() const;  // libxgboost's JSON, as a string
 
 private:
-    static Result<BoostedTrees> train(std::span<const float> features, std::size_t columns, std::span<const std::uint8_t> labels,
+    static Result<BoostedTrees> train(std::span<const float> features, std::size_t columns, std::span<const float> labels, std::span<const float> weights,
                                       std::span<const std::uint32_t> lists, const char* objective, const TreeOptions& options);
     struct Free { void operator()(void* handle) const noexcept; };
     std::unique_ptr<void, Free> booster_;

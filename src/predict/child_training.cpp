@@ -5,10 +5,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/json.hpp>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "model/safetensors.h"
 
 extern char** environ;
 
@@ -45,15 +47,21 @@ double number(const boost::json::object& object, std::string_view field) {
     return value ? value->to_number<double>(error) : 0;
 }
 
-}  // namespace
-
-Result<NetworkRun> read_network_run(const fs::path& directory) {
+Result<boost::json::object> run_report(const fs::path& directory) {
     auto text = read_file(directory / "run.json");
     if (!text) return text.error();
     boost::system::error_code parse_error;
-    const auto parsed = boost::json::parse(*text, parse_error);
+    auto parsed = boost::json::parse(*text, parse_error);
     if (parse_error || !parsed.is_object()) return Error{Code::kCorrupt, fmt::format("{}: not a JSON object", (directory / "run.json").string())};
-    const auto& report = parsed.as_object();
+    return std::move(parsed.as_object());
+}
+
+}  // namespace
+
+Result<NetworkRun> read_network_run(const fs::path& directory) {
+    const auto parsed = run_report(directory);
+    if (!parsed) return parsed.error();
+    const auto& report = *parsed;
     NetworkRun result;
     result.weights = directory / "model.safetensors";
     result.curves = directory / "curves.csv";
@@ -99,6 +107,43 @@ Result<NetworkRun> train_network(const model::TrainingData& data, const fs::path
     log::info("training {}: {} sequences, {} events, {} products", options.label, data.sequences(), data.events(), data.products);
     auto result = train_network(data_file, directory, options);
     fs::remove(data_file, error);
+    return result;
+}
+
+Result<AdapterRun> train_adapter(const model::TrainingData& data, const model::TaskRows& rows, const model::TaskOptions& options,
+                                 const fs::path& weights, const fs::path& directory) {
+    auto program = trainer_program();
+    if (!program) return program.error();
+    std::error_code error;
+    fs::create_directories(directory, error);
+    const auto data_file = directory / "training-data.safetensors", rows_file = directory / "task-rows.safetensors", options_file = directory / "task-options.json";
+    PERENNIAL_TRY(model::write_training_data(data, data_file));
+    PERENNIAL_TRY(model::write_task_rows(rows, data, rows_file));
+    PERENNIAL_TRY(write_file(options_file, model::to_json(options) + "\n"));
+    auto code = run({program->string(), "--data", data_file.string(), "--task-data", rows_file.string(), "--task-options", options_file.string(),
+                     "--init-weights", weights.string(), "--out", directory.string(), "--parent", std::to_string(::getpid())});
+    if (!code) return code.error();
+    fs::remove(data_file, error);
+    fs::remove(rows_file, error);
+    if (*code != 0) return Error{Code::kIo, fmt::format("perennial-train ended with code {}; its message stands above", *code)};
+    const auto report = run_report(directory);
+    if (!report) return report.error();
+    AdapterRun result;
+    result.adapter = directory / "adapter.safetensors";
+    result.best_epoch = static_cast<std::int64_t>(number(*report, "best_epoch"));
+    result.epochs = static_cast<std::int64_t>(number(*report, "epochs"));
+    result.parameters = static_cast<std::int64_t>(number(*report, "parameters"));
+    result.metric = number(*report, "metric");
+    result.seconds = number(*report, "seconds");
+    auto outputs = model::Safetensors::open(directory / "outputs.safetensors");
+    if (!outputs) return outputs.error();
+    const std::array<std::int64_t, 2> shape{static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(model::output_count(options.kind, options.classes))};
+    auto out_of_fold = outputs->floats("out_of_fold", shape), all = outputs->floats("all", shape);
+    if (!out_of_fold) return out_of_fold.error();
+    if (!all) return all.error();
+    result.out_of_fold = std::move(*out_of_fold);
+    result.all = std::move(*all);
+    fs::remove(directory / "outputs.safetensors", error);
     return result;
 }
 

@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "base/result.h"
-#include "model/training_data.h"
+#include "model/task.h"
+#include "model/task_data.h"
 
 namespace perennial::predict {
 
@@ -37,5 +38,16 @@ Result<NetworkRun> train_network(const std::filesystem::path& data_file, const s
 
 // What a training left in `directory`. Errors: kNotFound, kCorrupt.
 Result<NetworkRun> read_network_run(const std::filesystem::path& directory);
+
+struct AdapterRun {
+    std::filesystem::path adapter;
+    std::int64_t best_epoch = 0, epochs = 0, parameters = 0;
+    double metric = 0, seconds = 0;
+    std::vector<float> out_of_fold, all;  // [R, O] raw outputs of the head
+};
+
+// Trains an adapter of the network in `weights` on `rows` (train/task_train.h) into `directory`. Errors as above.
+Result<AdapterRun> train_adapter(const model::TrainingData& data, const model::TaskRows& rows, const model::TaskOptions& options,
+                                 const std::filesystem::path& weights, const std::filesystem::path& directory);
 
 }  // namespace perennial::predict

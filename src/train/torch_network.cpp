@@ -66,6 +66,23 @@ at::Tensor product_inputs(const at::Tensor& table, const std::vector<std::int64_
 
 }  // namespace
 
+PrefixLayout::PrefixLayout(std::int64_t prefix_length, const Batch& batch) : length(prefix_length) {
+    for (std::size_t s = 0; s + 1 < batch.offsets.size(); ++s) {
+        const auto begin = batch.offsets[s], end = batch.offsets[s + 1];
+        if (begin == end) continue;
+        for (std::int64_t m = 0; m < length; ++m) {
+            gather.push_back(m);
+            attended.stamps.push_back(batch.stamps[static_cast<std::size_t>(begin)]);
+        }
+        for (auto i = begin; i < end; ++i) {
+            own.push_back(static_cast<std::int64_t>(gather.size()));
+            gather.push_back(length + i);
+            attended.stamps.push_back(batch.stamps[static_cast<std::size_t>(i)]);
+        }
+        attended.offsets.push_back(static_cast<std::int64_t>(gather.size()));
+    }
+}
+
 TorchNetwork::TorchNetwork(const model::Config& config, Rng rng)
     : config_(config), hazard_edges_(model::hazard_edges(static_cast<std::size_t>(config.hazard_buckets))) {
     auto all = model::tensors(config);
@@ -94,19 +111,20 @@ std::int64_t TorchNetwork::parameter_count() const {
     return count;
 }
 
+at::Tensor TorchNetwork::product_vectors(const Batch& batch) const { return product_inputs(parameters_[kProduct], batch.product); }
+
 at::Tensor TorchNetwork::hidden(const Batch& batch, double dropout_share, Rng& rng) const {
-    return hidden(product_inputs(parameters_[kProduct], batch.product), batch, dropout_share, rng);
+    return hidden(product_vectors(batch), batch, dropout_share, rng);
 }
 
-at::Tensor TorchNetwork::hidden(const at::Tensor& products, const Batch& batch, double dropout_share, Rng& rng) const {
+at::Tensor TorchNetwork::hidden(const at::Tensor& products, const Batch& batch, double dropout_share, Rng& rng, const Prefix* prefix) const {
     auto x = products + at::embedding(parameters_[kKind], rows_of(batch.kind)) +
              at::embedding(parameters_[kQuantity], rows_of(batch.quantity)) + at::embedding(parameters_[kGap], rows_of(batch.gap));
     if (!batch.backwards.empty()) x = x.index_add(0, rows_of(batch.backwards), direction_.expand({static_cast<std::int64_t>(batch.backwards.size()), -1}));
     x = dropout(x, dropout_share, rng);
     for (std::size_t b = 0; b < static_cast<std::size_t>(config_.blocks); ++b) {
         auto norm = rms_norm(x, get(b, kAttentionNorm));
-        const auto attended = packed_attention(at::linear(norm, get(b, kQkv)), get(b, kLagBias), get(b, kStampBias), batch,
-                                               {config_.heads, config_.history_limit, config_.has_time});
+        const auto attended = attend(b, at::linear(norm, get(b, kQkv)), batch, prefix);
         const auto attention = dropout(at::linear(attended, get(b, kAttentionOut)), dropout_share, rng);
         x = x + at::sigmoid(at::linear(norm, get(b, kAttentionGate), get(b, kAttentionGateBias))) * attention;
 
@@ -117,6 +135,16 @@ at::Tensor TorchNetwork::hidden(const at::Tensor& products, const Batch& batch, 
     }
     const std::size_t head = parameters_.size() - kHeads;
     return rms_norm(x, parameters_[head + kNorm]);
+}
+
+at::Tensor TorchNetwork::attend(std::size_t block, const at::Tensor& qkv, const Batch& batch, const Prefix* prefix) const {
+    const AttentionShape shape{config_.heads, config_.history_limit + (prefix ? prefix->layout->length : 0), config_.has_time};
+    if (!prefix) return packed_attention(qkv, get(block, kLagBias), get(block, kStampBias), batch, shape);
+    // A prefix asks nothing, so its queries are zeros and what they give is left behind.
+    const auto& [rows, layout] = *prefix;
+    const auto before = at::cat({at::zeros({layout->length, config_.width}, at::kFloat), rows[block]}, 1);
+    const auto all = at::cat({before, qkv}, 0).index_select(0, rows_of(layout->gather));
+    return packed_attention(all, get(block, kLagBias), get(block, kStampBias), layout->attended, shape).index_select(0, rows_of(layout->own));
 }
 
 at::Tensor TorchNetwork::requested(const at::Tensor& hidden, const std::vector<std::int64_t>& rows, const std::vector<std::int64_t>& gaps) const {
@@ -152,6 +180,13 @@ std::vector<at::Tensor> TorchNetwork::backward(const Pass& pass, const at::Tenso
     for (auto& gradient : gradients)
         if (gradient.defined()) gradient = gradient.contiguous();
     return gradients;
+}
+
+TorchNetwork TorchNetwork::with(std::vector<at::Tensor> parameters) const {
+    assert(parameters.size() == parameters_.size());
+    auto changed = *this;
+    changed.parameters_ = std::move(parameters);
+    return changed;
 }
 
 std::string TorchNetwork::weights() const {

@@ -14,6 +14,19 @@
 
 namespace perennial::train {
 
+// Where M trained positions (Li and Liang 2021) stand before every sequence of a batch. No tensors in it.
+struct PrefixLayout {
+    PrefixLayout() = default;
+    PrefixLayout(std::int64_t length, const Batch& batch);
+    std::int64_t length = 0;                // M
+    Batch attended;                         // offsets and stamps of M + n positions a sequence, the prefix at its first stamp
+    std::vector<std::int64_t> gather, own;  // [N + S M] rows of (prefix, positions); [N] where the positions are among them
+};
+struct Prefix {
+    std::vector<at::Tensor> rows;  // per block [M, 2D]: key, value
+    const PrefixLayout* layout;    // outlives the backward pass
+};
+
 class TorchNetwork {
 public:
     TorchNetwork(const model::Config& config, Rng rng);  // random weights
@@ -27,8 +40,9 @@ public:
 
     // h [N, D] after every position. `dropout_share` > 0 in training only.
     at::Tensor hidden(const Batch& batch, double dropout_share, Rng& rng) const;
-    // The same from given product vectors [N, D] of the positions.
-    at::Tensor hidden(const at::Tensor& products, const Batch& batch, double dropout_share, Rng& rng) const;
+    // The same from given product vectors [N, D] of the positions; `prefix` may be null.
+    at::Tensor hidden(const at::Tensor& products, const Batch& batch, double dropout_share, Rng& rng, const Prefix* prefix = nullptr) const;
+    at::Tensor product_vectors(const Batch& batch) const;  // [N, D], zeros where there is no product
     // h' [R, D] of rows (positions; -1: the start vector) asked with these rows of the request tables.
     at::Tensor requested(const at::Tensor& hidden, const std::vector<std::int64_t>& rows, const std::vector<std::int64_t>& gaps) const;
     at::Tensor hazard_logits(const at::Tensor& hidden, const std::vector<std::int64_t>& rows) const;
@@ -46,11 +60,15 @@ public:
     // table and its bias. Undefined: none.
     std::vector<at::Tensor> backward(const Pass& pass, const at::Tensor& d_queries, double time_scale) const;
 
+    // The same network with other tensors in place of its own, one for each: W + B A, say. They may have a gradient's history.
+    TorchNetwork with(std::vector<at::Tensor> parameters) const;
+
     std::string weights() const;  // the bytes of a weight file (docs/formats/weights.md)
     // Takes over weights of the same shape; the file may know fewer products, whose rows come first.
     Status load(const std::filesystem::path& path);
 
 private:
+    at::Tensor attend(std::size_t block, const at::Tensor& qkv, const Batch& batch, const Prefix* prefix) const;
     const at::Tensor& get(std::size_t block, std::size_t part) const;
     at::Tensor& named(std::string_view name);
 

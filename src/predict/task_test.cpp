@@ -1,0 +1,162 @@
+// Tasks without a trainer: their files, their labels, and that no row knows what comes after it.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "base/rng.h"
+#include "predict/task_spec.h"
+#include "predict/task_table.h"
+
+namespace perennial::predict {
+namespace {
+
+using event::Kind;
+
+event::Event event_at(Kind kind, double day, const char* product, std::int64_t minor, const char* order) {
+    event::Event e;
+    e.kind = kind;
+    e.time = after_days({1'300'000'000'000}, day);
+    e.received = e.time;
+    e.product = product;
+    e.order_id = order;
+    e.quantity = 1;
+    e.amount.minor = minor;
+    return e;
+}
+
+void add_customer(ShopData& data, std::string key, std::vector<event::Event> timeline) {
+    for (const auto& e : timeline) {
+        if (e.kind != Kind::kOrderCompleted) continue;
+        data.first_time = data.timelines.empty() ? e.time : std::min(data.first_time, e.time);
+        data.last_time = std::max(data.last_time, e.time);
+    }
+    data.sequences.push_back({std::move(key), sequence::steps_of(timeline, data.vocabulary)});
+    data.timelines.push_back(std::move(timeline));
+}
+
+// Many customers with random purchases over 400 days.
+ShopData random_shop(std::uint64_t seed, std::size_t customers) {
+    ShopData data;
+    data.vocabulary = sequence::Vocabulary({"a", "b", "c"});
+    Rng rng(seed);
+    for (std::size_t c = 0; c < customers; ++c) {
+        std::vector<double> days;
+        for (auto n = 1 + rng.below(8); n > 0; --n) days.push_back(400 * rng.uniform());
+        std::ranges::sort(days);
+        std::vector<event::Event> timeline;
+        for (const double day : days) timeline.push_back(event_at(rng.chance(0.1) ? Kind::kOrderRefunded : Kind::kOrderCompleted, day, rng.chance(0.5) ? "a" : "b", 1000, std::to_string(day).c_str()));
+        add_customer(data, "u:" + std::to_string(c), std::move(timeline));
+    }
+    return data;
+}
+
+TEST(TaskSpec, says_file_line_key_wanted_and_got) {
+    const auto message = [](std::string_view toml) {
+        const auto spec = parse_task_spec(toml, "shop/t.toml");
+        return spec.ok() ? std::string("accepted") : spec.error().message;
+    };
+    EXPECT_EQ(message("builtin = \"churn\"\n[train]\nrank = 0\n"), "shop/t.toml:3: train.rank: want a whole number 1 to 1024, got 0");
+    EXPECT_EQ(message("builtin = \"churn\"\n[train]\nmethod = \"lroa\"\n"), "shop/t.toml:3: train.method: want head|full|lora|prefix, got 'lroa'");
+    EXPECT_EQ(message("builtin = \"chrn\"\n"), "shop/t.toml:1: builtin: want churn|purchase|refund|high_spend|amount|category, got 'chrn'");
+    EXPECT_EQ(message("builtin = \"churn\"\nhorizon_days = \"long\"\n"), "shop/t.toml:2: horizon_days: want a number 1 to 3650, got 'long'");
+    EXPECT_EQ(message("labels = \"l.csv\"\n[split]\nheld_out = 1.5\n"), "shop/t.toml:3: split.held_out: want a number 0.01 to 0.99, got 1.5");
+    EXPECT_EQ(message("labels = \"l.csv\"\n[columns]\ncustmer = \"id\"\n"), "shop/t.toml:3: columns.custmer: want one of customer, time, label, weight");
+    EXPECT_EQ(message("labels = \"l.csv\"\nname = \"../up\"\n"), "shop/t.toml:2: name: want at most 64 of a-z, 0-9, - and _: it names a folder, got '../up'");
+    EXPECT_EQ(message("kind = \"regression\"\n"), "shop/t.toml: want either labels = \"FILE.csv\" or builtin = \"churn|purchase|refund|high_spend|amount|category\", got neither");
+    EXPECT_EQ(message("labels = \"l.csv\"\nkind = \"regression\"\n[train]\nearly_stop = \"auc\"\n"), "shop/t.toml: early_stop: want a metric of a regression task, got auc");
+    EXPECT_NE(message("labels = \"l.csv\"\n[train]\nlearning = 1\n").find("shop/t.toml:3: train.learning: want one of backbone, hand_features, "), std::string::npos);
+    EXPECT_NE(message("labels = \"l.csv\"\n[train]\nadversarial_epsilon = 1\n").find("want 0 with method head"), std::string::npos);
+    EXPECT_EQ(message("labels = \"l.csv\"\n[train]\nmethod = \"lora\"\nadversarial_epsilon = 1\nclass_weights = [1, 4.5]\n"), "accepted");
+}
+
+TEST(TaskSpec, labels_lie_beside_their_file) {
+    const auto spec = parse_task_spec("labels = \"l.csv\"\n", "shop/t.toml");
+    ASSERT_TRUE(spec.ok());
+    EXPECT_EQ(spec->labels, "shop/l.csv");
+    EXPECT_EQ(builtin_task("nothing").error().code, Code::kNotFound);
+}
+
+TEST(TaskLabels, count_what_happens_from_the_moment_on_and_within_the_horizon) {
+    ShopData data;
+    data.vocabulary = sequence::Vocabulary({"a", "b"});
+    const auto buys = [](double day, const char* order) { return event_at(Kind::kOrderCompleted, day, "a", 1000, order); };
+    add_customer(data, "u:on the moment", {buys(0, "1"), buys(100, "2")});
+    add_customer(data, "u:at the end", {buys(0, "3"), buys(130, "4")});
+    add_customer(data, "u:just within", {buys(0, "5"), buys(129.9, "6"), event_at(Kind::kOrderRefunded, 129.95, "a", -500, "6")});
+    add_customer(data, "u:new", {buys(110, "7")});
+    TaskSpec spec = builtin_task("purchase").value();
+    spec.horizon_days = 30;
+    spec.as_of = {after_days({1'300'000'000'000}, 100)};
+    const auto targets = [&](const char* task) {
+        spec.builtin = task;
+        std::vector<float> out;
+        const auto labels = builtin_labels(data, spec);
+        for (const auto& row : labels->rows) out.push_back(row.target);
+        return out;
+    };
+    EXPECT_EQ(targets("purchase"), (std::vector<float>{1, 0, 1}));
+    EXPECT_EQ(targets("churn"), (std::vector<float>{0, 1, 0}));
+    EXPECT_EQ(targets("refund"), (std::vector<float>{0, 0, 1}));
+    EXPECT_EQ(targets("amount"), (std::vector<float>{10, 0, 10}));
+    spec.as_of = {after_days({1'300'000'000'000}, 120)};
+    EXPECT_FALSE(builtin_labels(data, spec).ok()) << "the horizon is not over yet";
+}
+
+TEST(TaskTable, nothing_at_or_after_a_label_reaches_its_row) {
+    const auto data = random_shop(3, 60);
+    TaskSpec spec = builtin_task("purchase").value();
+    spec.as_of = {after_days({1'300'000'000'000}, 150), after_days({1'300'000'000'000}, 250)};
+    auto labels = builtin_labels(data, spec).value();
+    // What happens from the last label on is rewritten: other events, more of them, the first at the very moment.
+    auto other = data;
+    for (std::size_t c = 0; c < other.timelines.size(); ++c) {
+        auto& timeline = other.timelines[c];
+        std::erase_if(timeline, [&](const event::Event& e) { return e.time >= spec.as_of[1]; });
+        for (const double day : {250.0, 251.0, 300.0}) timeline.push_back(event_at(Kind::kOrderCompleted, day, "c", 9'999'900, "new"));
+        other.sequences[c].steps = sequence::steps_of(timeline, other.vocabulary);
+    }
+    const auto a = make_task_table(data, data.sequences, data.vocabulary.size(), labels, spec).value();
+    const auto b = make_task_table(other, other.sequences, other.vocabulary.size(), labels, spec).value();
+    ASSERT_GT(a.rows.size(), 50u);
+    EXPECT_EQ(a.data.product, b.data.product);
+    EXPECT_EQ(a.data.time_ms, b.data.time_ms);
+    EXPECT_EQ(a.rows.end, b.rows.end);
+    EXPECT_EQ(a.rows.gap_days, b.rows.gap_days);
+    for (std::size_t i = 0; i < a.rows.features.size(); ++i)
+        EXPECT_TRUE(a.rows.features[i] == b.rows.features[i] || (std::isnan(a.rows.features[i]) && std::isnan(b.rows.features[i]))) << i;
+    // Of the earlier label of the same customer, only what came before it.
+    for (std::size_t r = 0; r < a.rows.size(); ++r) {
+        const auto begin = a.data.offsets[static_cast<std::size_t>(a.rows.sequence[r])];
+        for (auto i = begin; i < begin + a.rows.end[r]; ++i) EXPECT_LT(a.data.time_ms[static_cast<std::size_t>(i)], a.time[r].ms);
+    }
+}
+
+TEST(TaskTable, a_customer_is_in_one_fold_or_judges_and_classes_are_dealt_evenly) {
+    const auto data = random_shop(5, 200);
+    TaskSpec spec = builtin_task("purchase").value();
+    spec.as_of = {after_days({1'300'000'000'000}, 150), after_days({1'300'000'000'000}, 250)};
+    const auto labels = builtin_labels(data, spec).value();
+    const auto table = make_task_table(data, data.sequences, 3, labels, spec).value();
+    std::map<std::size_t, std::set<std::int32_t>> folds;
+    std::size_t judged = 0;
+    for (std::size_t r = 0; r < table.rows.size(); ++r) {
+        folds[table.customer[r]].insert(table.rows.fold[r]);
+        EXPECT_EQ(table.held_out[r], table.rows.fold[r] == model::kOnlyPredicted);
+        judged += table.held_out[r];
+    }
+    for (const auto& [customer, seen] : folds) EXPECT_EQ(seen.size(), 1u) << customer;
+    EXPECT_NEAR(static_cast<double>(judged) / static_cast<double>(table.rows.size()), spec.held_out, 0.1);
+
+    spec.labels_limit = 10;
+    const auto few = make_task_table(data, data.sequences, 3, labels, spec).value();
+    EXPECT_EQ(std::ranges::count(few.held_out, false), 10);
+    EXPECT_EQ(static_cast<std::size_t>(std::ranges::count(few.held_out, true)), judged) << "the same customers judge";
+    spec.options.seed = 2;
+    EXPECT_NE(make_task_table(data, data.sequences, 3, labels, spec)->customer, few.customer) << "another seed draws other labels";
+}
+
+}  // namespace
+}  // namespace perennial::predict
