@@ -76,6 +76,15 @@ struct ExplainCommand {
     fs::path sequences, weights;  // both or none: a shop
     std::size_t removed = 3, customers = 500;
 };
+struct FewLabelsCommand {
+    Common common;
+    double seconds_limit = 90;                       // of a blind backbone
+    std::string task;
+    std::vector<std::int64_t> sizes{10, 100, 1000, 10000};
+    std::vector<std::string> methods{"head", "lora", "full"};
+    std::int64_t seeds = 3;
+    fs::path svg;
+};
 
 Status init(const InitCommand&);
 Status import(const ImportCommand&);
@@ -93,5 +102,6 @@ Status bench_nextitem(const BenchCommand&);
 Status bench_coldstart(const ColdStartCommand&);
 Status bench_continual(const ContinualCommand&);
 Status bench_explain(const ExplainCommand&);
+Status bench_fewlabels(const FewLabelsCommand&);
 
 }  // namespace perennial::app

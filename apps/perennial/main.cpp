@@ -217,6 +217,21 @@ int dispatch(int argc, char** argv) {
     weights->needs(sequences);
     explain->callback([&] { status = bench_explain(explain_options); });
 
+    FewLabelsCommand fewlabels_options;
+    fewlabels_options.common.threads = threads;
+    auto* fewlabels = bench_command->add_subcommand("fewlabels", "adapters and trees at rising numbers of labels");
+    add_shop(fewlabels, fewlabels_options.common);
+    add_json(fewlabels, fewlabels_options.common);
+    add_seed(fewlabels, fewlabels_options.common);
+    add_threads(fewlabels, fewlabels_options.common);
+    fewlabels->add_option("--task", fewlabels_options.task, "as of train --task")->required();
+    fewlabels->add_option("--sizes", fewlabels_options.sizes, "numbers of labels")->delimiter(',')->check(CLI::Range(2, 1'000'000'000));
+    fewlabels->add_option("--methods", fewlabels_options.methods, "adapters: head, lora, full, prefix")->delimiter(',')->check(CLI::IsMember({"head", "lora", "full", "prefix"}));
+    fewlabels->add_option("--seeds", fewlabels_options.seeds, "draws of labels at each number")->capture_default_str()->check(CLI::Range(1, 100));
+    fewlabels->add_option("--seconds", fewlabels_options.seconds_limit, "training time of a blind backbone at most; 0: no limit")->capture_default_str();
+    fewlabels->add_option("--svg", fewlabels_options.svg, "write the curves to this picture");
+    fewlabels->callback([&] { status = bench_fewlabels(fewlabels_options); });
+
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& problem) {

@@ -1,0 +1,99 @@
+// train --task as its users meet it: labels of their own beside a shop, an adapter, figures, answers for everybody.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+
+#include "base/file.h"
+#include "program.h"
+
+namespace perennial::test {
+namespace {
+
+#ifdef PERENNIAL_TRAINS
+
+TEST(Task, a_users_labels_become_an_adapter_figures_and_answers) {
+    const TempDir scratch("perennial-task");
+    const auto shop = scratch.path() / "shop", labels = scratch.path() / "labels.csv", task = scratch.path() / "mine.toml";
+    run_well({"simulate", "--out", scratch.path() / "made", "--customers", "250", "--products", "60", "--days", "200"});
+    run_well({"import", "--shop", shop, scratch.path() / "made" / "events.jsonl"});
+    const auto untrained = run({"train", "--shop", shop, "--task", "churn"});
+    EXPECT_EQ(untrained.exit_code, 1);
+    EXPECT_NE(untrained.err.find("no trained model to adapt"), std::string::npos) << untrained.err;
+    const auto trained = json::parse(run_well({"train", "--shop", shop, "--json", "--seconds", "0", "--train=--epochs-limit=2", "--train=--width=32"}, {.time_limit = Seconds(300)}).out);
+    const auto directory = shop / "models" / std::string(trained.at("run").as_string());
+    const auto backbone = read_text(directory / "model.safetensors");
+
+    // Customers by number: class by number, so that there is something of each, and one whom nobody knows.
+    std::set<std::string> customers;
+    for (const auto& line : lines(read_text(scratch.path() / "made" / "events.jsonl"))) {
+        const auto message = json::parse(line).as_object();
+        if (const auto* user = message.if_contains("userId"); user && user->is_string()) customers.insert(std::string(user->as_string()));
+    }
+    ASSERT_GT(customers.size(), 50u);
+    std::string csv = "who,when,answer\nnobody,2023-05-01,c\n";
+    std::size_t number = 0;
+    for (const auto& customer : customers) csv += customer + ",2023-05-01," + (++number % 3 == 0 ? "c" : number % 3 == 1 ? "a" : "b") + "\n";
+    write_text(labels, csv);
+    const std::string columns = "[columns]\ncustomer = \"who\"\ntime = \"when\"\nlabel = \"answer\"\n";
+    write_text(task, "labels = \"labels.csv\"\nname = \"mine\"\n" + columns + "[train]\nmethod = \"lora\"\nepochs_limit = 2\n");
+    const auto outcome = run_well({"train", "--shop", shop, "--json", "--task", task, "--predict", scratch.path() / "out.csv"}, {.time_limit = Seconds(300)});
+    EXPECT_NE(outcome.err.find("1 rows of customers whom the shop does not know"), std::string::npos) << outcome.err;
+    const auto result = json::parse(outcome.out);
+    EXPECT_EQ(result.at("kind"), "multiclass");
+    EXPECT_EQ(result.at("classes"), (json::array{"a", "b", "c"}));
+    EXPECT_EQ(result.at("labels").as_int64() + result.at("judged_labels").as_int64(), static_cast<std::int64_t>(customers.size()));
+    std::set<std::string> methods;
+    for (const auto& method : result.at("methods").as_array()) {
+        methods.emplace(method.at("name").as_string());
+        EXPECT_GE(method.at("log_loss").at("high").to_number<double>(), method.at("log_loss").at("low").to_number<double>());
+    }
+    EXPECT_EQ(methods, (std::set<std::string>{"prior", "trees", "network", "fused", "combined"}));
+    const auto answers = lines(read_text(scratch.path() / "out.csv"));
+    EXPECT_EQ(answers.front(), "customer,as_of,p_a,p_b,p_c");
+    EXPECT_GT(answers.size(), 50u);
+    double sum = 0;
+    std::istringstream row(answers[1]);
+    std::string field;
+    for (int column = 0; std::getline(row, field, ','); ++column)
+        if (column >= 2) sum += std::stod(field);
+    EXPECT_NEAR(sum, 1, 1e-4);
+    EXPECT_EQ(read_text(directory / "model.safetensors"), backbone) << "the backbone is read, never written";
+    EXPECT_TRUE(fs::exists(directory / "tasks/mine/adapter.safetensors"));
+
+    const auto refused = [&](const std::string& toml, std::string_view words) {
+        write_text(task, toml);
+        const auto got = run({"train", "--shop", shop, "--task", task});
+        EXPECT_EQ(got.exit_code, 1);
+        EXPECT_NE(got.err.find(words), std::string::npos) << got.err;
+    };
+    refused("labels = \"labels.csv\"\n", "want a column 'customer' ([columns] of the task names others), got who, when, answer");
+    refused("labels = \"labels.csv\"\nkind = \"regression\"\n" + columns, "labels.csv:2: answer: want a number, got 'c'");
+    refused("labels = \"labels.csv\"\nclasses = [\"a\", \"b\"]\n" + columns, "want one of the task's classes, got 'c'");
+    refused("labels = \"labels.csv\"\n" + columns + "[train]\nearly_stop = \"auc\"\n", "want a metric of a multiclass task, got auc");
+    write_text(labels, "who,when,answer\nx,soon,a\n");
+    refused("labels = \"labels.csv\"\n" + columns, "labels.csv:2: when: want an ISO 8601 time, got 'soon'");
+}
+
+TEST(Task, values_and_amounts_are_judged_by_their_errors) {
+    const TempDir scratch("perennial-task");
+    const auto shop = scratch.path() / "shop";
+    run_well({"simulate", "--out", scratch.path() / "made", "--customers", "250", "--products", "60", "--days", "200"});
+    run_well({"import", "--shop", shop, scratch.path() / "made" / "events.jsonl"});
+    run_well({"train", "--shop", shop, "--json", "--seconds", "0", "--train=--epochs-limit=1", "--train=--width=32"}, {.time_limit = Seconds(300)});
+    write_text(scratch.path() / "amount.toml", "builtin = \"amount\"\nhorizon_days = 40\nas_of_count = 2\n[train]\nepochs_limit = 3\n");
+    const auto result = json::parse(run_well({"train", "--shop", shop, "--json", "--task", scratch.path() / "amount.toml"}, {.time_limit = Seconds(300)}).out);
+    EXPECT_EQ(result.at("kind"), "amount");
+    double prior = 0, combined = 0;
+    for (const auto& method : result.at("methods").as_array()) {
+        if (method.at("name") == "prior") prior = method.at("rmse").at("value").to_number<double>();
+        if (method.at("name") == "combined") combined = method.at("rmse").at("value").to_number<double>();
+    }
+    EXPECT_GT(prior, 0);
+    EXPECT_LT(combined, 1.05 * prior);
+}
+
+#endif
+
+}  // namespace
+}  // namespace perennial::test
