@@ -91,6 +91,25 @@ TEST(Int8Search, equals_the_float_ranking_when_the_bound_separates_nothing) {
     expect_exact(problem, 2999, {17});
 }
 
+// The bound is Cauchy-Schwarz: errors in random directions use an eighth of it, these nearly all.
+TEST(Int8Search, equals_the_float_ranking_when_all_rounding_errors_point_the_worst_way) {
+    constexpr std::size_t kWidth = 64, kRows = 400;
+    for (const bool of_rows : {true, false}) {
+        Problem problem{kWidth, {}, {}, {}};
+        auto& x = problem.queries.emplace_back(kWidth, of_rows ? 64.0f : 10.49f);  // whole units, or just short of half a one
+        x[0] = 64;                                                                 // sets the unit to 1
+        for (std::size_t i = 0; i < kRows; ++i) {
+            const bool good = i % 40 == 39;  // ten rows are better than they look, the others look better than they are
+            const float rest = of_rows ? (good ? 20.49f : 20.51f) : (good ? 20.0f : -20.0f);
+            problem.weight.push_back(127);   // sets the row's unit to 1
+            problem.weight.insert(problem.weight.end(), kWidth - 1, rest);
+            const double score = 127.0 * 64 + 63.0 * static_cast<double>(rest) * static_cast<double>(x[1]);
+            problem.bias.push_back(static_cast<float>((good ? 50 : 0) - score + static_cast<double>(i) * 0.01));
+        }
+        expect_exact(problem, 10);
+    }
+}
+
 TEST(Int8Search, equals_the_float_ranking_for_rows_of_wildly_different_size) {
     Rng rng(14);
     for (const double query_scale : {1e-18, 1.0, 1e12}) {
