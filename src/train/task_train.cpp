@@ -32,6 +32,8 @@ using model::TaskOptions;
 
 // Rows of one shard: some hundred positions, enough to fill its matrix products.
 constexpr std::size_t kShardRows = 16, kPredictRows = 64;
+// An epoch passes over a small set several times, so that an epoch of ten labels is worth a look at the metric too.
+constexpr std::size_t kEpochRows = 256, kPassesLimit = 16;
 constexpr double kOddsPrior = 0.5;  // a count added to each class, so that no base rate is 0 or 1
 
 struct Task {
@@ -130,19 +132,23 @@ public:
             else
                 adamw_.emplace_back(parameters, AdamW::Options{.weight_decay = o.weight_decay, .gradient_norm_limit = o.gradient_norm_limit});
         }
-        const auto batches = (rows_.size() + static_cast<std::size_t>(o.batch_rows) - 1) / static_cast<std::size_t>(o.batch_rows);
+        passes_ = std::clamp<std::size_t>(kEpochRows / std::max<std::size_t>(rows_.size(), 1), 1, kPassesLimit);
+        const auto batches = passes_ * ((rows_.size() + static_cast<std::size_t>(o.batch_rows) - 1) / static_cast<std::size_t>(o.batch_rows));
         steps_total_ = static_cast<double>(batches) * static_cast<double>(o.epochs_limit);
     }
 
     // Returns the mean loss. Throws what libtorch throws.
     double epoch(unsigned threads) {
-        Rng rng = rng_.fork(static_cast<std::uint64_t>(++epoch_));
-        auto order = rows_;
-        rng.shuffle(order);
+        const Rng epoch_rng = rng_.fork(static_cast<std::uint64_t>(++epoch_));
         double loss = 0, weight = 0;
         const auto size = static_cast<std::size_t>(task_.options.batch_rows);
-        for (std::size_t begin = 0; begin < order.size(); begin += size)
-            step(std::span(order).subspan(begin, std::min(size, order.size() - begin)), rng.fork(begin + 1), threads, loss, weight);
+        for (std::size_t pass = 0; pass < passes_; ++pass) {
+            Rng rng = epoch_rng.fork(pass);
+            auto order = rows_;
+            rng.shuffle(order);
+            for (std::size_t begin = 0; begin < order.size(); begin += size)
+                step(std::span(order).subspan(begin, std::min(size, order.size() - begin)), rng.fork(begin + 1), threads, loss, weight);
+        }
         return weight > 0 ? loss / weight : 0;
     }
 
@@ -241,6 +247,7 @@ private:
     TaskNetwork network_;
     std::vector<AdamW> adamw_;
     std::vector<Sgd> sgd_;
+    std::size_t passes_ = 1;
     std::int64_t epoch_ = 0, step_ = 0;
     double steps_total_ = 1;
 };
