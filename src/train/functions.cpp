@@ -58,7 +58,6 @@ struct PackedAttention : Function<PackedAttention> {
     }
 };
 
-// With s = 1 / sqrt(mean(x^2) + eps): dx = s g dy - x s^3 mean(g dy x), dgain = sum over rows of dy x s.
 struct RmsNorm : Function<RmsNorm> {
     static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& gain) {
         ctx->save_for_backward({x, gain});
@@ -69,25 +68,43 @@ struct RmsNorm : Function<RmsNorm> {
 
     static variable_list backward(AutogradContext* ctx, variable_list d_out) {
         const auto saved = ctx->get_saved_variables();
-        const auto dy_tensor = d_out[0].contiguous();
-        auto dx_tensor = at::empty_like(saved[0]), d_gain_tensor = at::zeros_like(saved[1]);
-        const auto width = saved[1].numel();
-        const float *x = saved[0].data_ptr<float>(), *gain = saved[1].data_ptr<float>(), *dy = dy_tensor.data_ptr<float>();
-        float *dx = dx_tensor.data_ptr<float>(), *d_gain = d_gain_tensor.data_ptr<float>();
-        for (std::int64_t row = 0; row < saved[0].size(0); ++row, x += width, dy += width, dx += width) {
-            float squares = 0, product = 0;
-            for (std::int64_t i = 0; i < width; ++i) {
-                squares += x[i] * x[i];
-                product += gain[i] * dy[i] * x[i];
-            }
-            const float s = 1.0f / std::sqrt(squares / static_cast<float>(width) + model::kNormEps);
-            const float pull = s * s * s * product / static_cast<float>(width);
-            for (std::int64_t i = 0; i < width; ++i) {
-                dx[i] = s * gain[i] * dy[i] - x[i] * pull;
-                d_gain[i] += dy[i] * x[i] * s;
-            }
-        }
-        return {dx_tensor, d_gain_tensor};
+        const auto d = d_out[0].contiguous();
+        auto d_x = at::empty_like(saved[0]), d_gain = at::zeros_like(saved[1]);
+        kernels::rms_norm_backward(view(saved[0]), view(saved[1]), view(d), edit(d_x), edit(d_gain), model::kNormEps);
+        return {d_x, d_gain};
+    }
+};
+
+struct SwiGlu : Function<SwiGlu> {
+    static at::Tensor forward(AutogradContext* ctx, const at::Tensor& wide) {
+        ctx->save_for_backward({wide});
+        auto out = at::empty({wide.size(0), wide.size(1) / 2}, wide.options());
+        kernels::swiglu(view(wide), edit(out), static_cast<std::size_t>(out.size(1)));
+        return out;
+    }
+
+    static variable_list backward(AutogradContext* ctx, variable_list d_out) {
+        const auto wide = ctx->get_saved_variables()[0], d = d_out[0].contiguous();
+        auto d_wide = at::empty_like(wide);
+        kernels::swiglu_backward(view(wide), view(d), edit(d_wide), static_cast<std::size_t>(d.size(1)));
+        return {d_wide};
+    }
+};
+
+struct GatedAdd : Function<GatedAdd> {
+    static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& gate, const at::Tensor& y) {
+        ctx->save_for_backward({gate, y});
+        auto out = x.clone();
+        kernels::gated_add(edit(out), view(gate), view(y));
+        return out;
+    }
+
+    static variable_list backward(AutogradContext* ctx, variable_list d_out) {
+        const auto saved = ctx->get_saved_variables();
+        const auto d = d_out[0].contiguous();
+        auto d_gate = at::empty_like(saved[0]), d_y = at::empty_like(saved[1]);
+        kernels::gated_add_backward(view(saved[0]), view(saved[1]), view(d), edit(d_gate), edit(d_y));
+        return {d, d_gate, d_y};
     }
 };
 
@@ -98,7 +115,13 @@ at::Tensor packed_attention(const at::Tensor& qkv, const at::Tensor& lag_bias, c
     return PackedAttention::apply(qkv, lag_bias, stamp_bias, &batch, shape);
 }
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain) { return RmsNorm::apply(x, gain); }
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain) { return RmsNorm::apply(x.contiguous(), gain); }
+
+at::Tensor swiglu(const at::Tensor& wide) { return SwiGlu::apply(wide.contiguous()); }
+
+at::Tensor gated_add(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& y) {
+    return GatedAdd::apply(x.contiguous(), gate.contiguous(), y.contiguous());
+}
 
 at::Tensor hazard_loss(const at::Tensor& logits, const std::vector<float>& exposure, const std::vector<float>& event) {
     auto exposed = at::empty(logits.sizes(), logits.options().requires_grad(false)), happened = at::empty_like(exposed);

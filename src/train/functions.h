@@ -24,6 +24,12 @@ at::Tensor packed_attention(const at::Tensor& qkv, const at::Tensor& lag_bias, c
 // kernels::rms_norm with its gradient.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain);
 
+// silu(wide[:, :W]) * wide[:, W:], wide [N, 2W] to [N, W].
+at::Tensor swiglu(const at::Tensor& wide);
+
+// x + sigmoid(gate) * y, all [N, W].
+at::Tensor gated_add(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& y);
+
 // Sum over rows of the censored hazard's -log likelihood: sum_k exposure softplus(z) + event softplus(-z). All [T, K].
 at::Tensor hazard_loss(const at::Tensor& logits, const std::vector<float>& exposure, const std::vector<float>& event);
 

@@ -126,12 +126,12 @@ at::Tensor TorchNetwork::hidden(const at::Tensor& products, const Batch& batch, 
         auto norm = rms_norm(x, get(b, kAttentionNorm));
         const auto attended = attend(b, at::linear(norm, get(b, kQkv)), batch, prefix);
         const auto attention = dropout(at::linear(attended, get(b, kAttentionOut)), dropout_share, rng);
-        x = x + at::sigmoid(at::linear(norm, get(b, kAttentionGate), get(b, kAttentionGateBias))) * attention;
+        x = gated_add(x, at::linear(norm, get(b, kAttentionGate), get(b, kAttentionGateBias)), attention);
 
         norm = rms_norm(x, get(b, kFfnNorm));
-        const auto wide = at::linear(norm, get(b, kFfnIn)).chunk(2, 1);
-        const auto ffn = dropout(at::linear(at::silu(wide[0]) * wide[1], get(b, kFfnOut)), dropout_share, rng);
-        x = x + at::sigmoid(at::linear(norm, get(b, kFfnGate), get(b, kFfnGateBias))) * ffn;
+        const auto wide = swiglu(at::linear(norm, get(b, kFfnIn)));
+        const auto ffn = dropout(at::linear(wide, get(b, kFfnOut)), dropout_share, rng);
+        x = gated_add(x, at::linear(norm, get(b, kFfnGate), get(b, kFfnGateBias)), ffn);
     }
     const std::size_t head = parameters_.size() - kHeads;
     return rms_norm(x, parameters_[head + kNorm]);

@@ -78,6 +78,17 @@ TEST(Functions, rms_norm_agrees_with_plain_torch_in_value_and_gradient) {
     expect_close(g[1], w[1], 5e-6);
 }
 
+TEST(Functions, gates_agree_with_plain_torch_in_value_and_gradient) {
+    Rng rng(9);
+    const auto wide = random({7, 26}, rng), x = random({7, 13}, rng), gate = random({7, 13}, rng), weight = random({7, 13}, rng).detach();
+    const auto got = gated_add(x, gate, swiglu(wide));
+    const auto halves = wide.chunk(2, 1);
+    const auto want = x + at::sigmoid(gate) * (at::silu(halves[0]) * halves[1]);
+    expect_close(got, want, 2e-6);
+    const auto g = gradients((got * weight).sum(), {wide, x, gate}), w = gradients((want * weight).sum(), {wide, x, gate});
+    for (std::size_t k = 0; k < 3; ++k) expect_close(g[k], w[k], 5e-6);
+}
+
 struct CatalogCase {
     std::int64_t rows, products, width;
     at::Tensor h, table, bias;
