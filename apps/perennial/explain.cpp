@@ -50,6 +50,7 @@ Result<Judged> of_shop(const ExplainCommand& options) {
     auto models = predict::load_shop_models(*data, shop->directory, options.common.threads);
     if (!models) return models.error();
     if (!models->methods.network) return Error{Code::kNotFound, fmt::format("{}: want a trained network, got none: perennial train", shop->directory.string())};
+    std::erase_if(data->sequences, [](const sequence::Sequence& sequence) { return !profile::is_customer(sequence.customer); });
     return Judged{models->methods.network, std::move(data->sequences), store->last_event_time().ms};
 }
 
