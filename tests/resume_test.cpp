@@ -165,6 +165,50 @@ TEST(Resume, refuses_a_checkpoint_that_is_damaged_or_not_of_this_training) {
     EXPECT_EQ(training.finish().exit_code, 0) << "without --resume training starts anew";
 }
 
+TEST(Resume, a_shops_training_goes_on_in_the_folder_of_the_run_that_was_killed) {
+    const TempDir scratch("perennial-resume");
+    const auto made = scratch.path() / "made";
+    run_well({"simulate", "--out", made, "--customers", "250", "--products", "60", "--days", "150"});
+    const auto train = [](const fs::path& shop) {
+        return std::vector<std::string>{"train", "--shop", shop, "--json", "--seconds", "0", "--train=--epochs-limit=3", "--train=--width=32", "--train=--checkpoint-steps=2"};
+    };
+    const auto whole = scratch.path() / "whole", killed = scratch.path() / "killed";
+    for (const auto& shop : {whole, killed}) run_well({"import", "--shop", shop, made / "events.jsonl"});
+    const auto undisturbed = run_well(train(whole), {.time_limit = Seconds(300)});
+
+    const auto runs = [&] {
+        std::vector<fs::path> found;
+        std::error_code error;
+        for (const auto& entry : fs::directory_iterator(killed / "models", error))
+            if (entry.is_directory()) found.push_back(entry.path());
+        return found;
+    };
+    Rng rng(1);
+    int kills = 0;
+    for (; kills < 8; ++kills) {
+        Process training(perennial(train(killed)), {.time_limit = Seconds(300)});
+        const bool ended = training.wait_for_end(Seconds(undisturbed.seconds * rng.uniform(0.2, 0.6)));
+        ASSERT_FALSE(ended && training.finish().exit_code != 0) << training.finish();
+        if (ended) break;
+        training.signal(SIGKILL);
+        training.finish();
+        ASSERT_LE(runs().size(), 1u) << "a killed training's folder is used again";
+    }
+    const bool complete = fs::exists(killed / "models" / "current");
+    if (!complete) run_well(train(killed), {.time_limit = Seconds(300)});
+    EXPECT_GE(kills, 1);
+    ASSERT_EQ(runs().size(), 1u);
+    const auto run_of = [](const fs::path& shop) { return shop / "models" / lines(read_text(shop / "models" / "current")).front(); };
+    EXPECT_FALSE(fs::exists(run_of(killed) / "plan"));
+    for (const char* file : {"model.safetensors", "churn/model.safetensors", "next-purchase.json", "churn.json", "vocabulary.txt"}) {
+        ASSERT_EQ(fs::exists(run_of(whole) / file), fs::exists(run_of(killed) / file)) << file;
+        if (!fs::exists(run_of(whole) / file)) continue;
+        EXPECT_TRUE(read_text(run_of(whole) / file) == read_text(run_of(killed) / file)) << file << " after " << kills << " kills";
+    }
+    run_well(train(killed), {.time_limit = Seconds(300)});
+    EXPECT_EQ(runs().size(), 2u) << "a complete run is not touched again";
+}
+
 #endif
 
 }  // namespace

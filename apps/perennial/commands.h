@@ -35,7 +35,7 @@ struct TrainCommand {
     std::vector<std::string> train_flags;
     predict::SearchOptions search;
     bool update = false;
-    double replay_share = 0.25, rate_share = 0.3;  // of an update
+    double replay_share = 0.5, rate_share = 0.5;  // of an update
     std::string task;           // a TOML file or a built-in task: train an adapter instead
     bool seed_given = false;    // the task's file says the seed otherwise
     fs::path predictions;       // CSV of every customer's answer
@@ -68,7 +68,7 @@ struct ContinualCommand {
     fs::path out;
     double seconds_limit = 0;
     std::vector<std::string> train_flags;
-    double replay_share = 0.25, rate_share = 0.3;
+    double replay_share = 0.5, rate_share = 0.5;
 };
 
 struct ExplainCommand {

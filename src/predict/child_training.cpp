@@ -83,6 +83,7 @@ Result<NetworkRun> train_network(const fs::path& data_file, const fs::path& dire
     std::vector<std::string> arguments{program->string(), "--data", data_file.string(), "--out", directory.string(),
                                        "--seed", std::to_string(options.seed), "--threads", std::to_string(options.threads)};
     if (options.seconds_limit > 0) arguments.insert(arguments.end(), {"--seconds-limit", fmt::format("{}", options.seconds_limit)});
+    if (options.resume) arguments.emplace_back("--resume");
     arguments.insert(arguments.end(), {"--parent", std::to_string(::getpid())});
     arguments.insert(arguments.end(), options.extra.begin(), options.extra.end());
     auto code = run(arguments);
@@ -102,6 +103,7 @@ Result<NetworkRun> train_network(const model::TrainingData& data, const fs::path
         }
         return read_network_run(directory);
     }
+    if (options.resume && fs::exists(directory / "run.json", error)) return read_network_run(directory);  // written last
     const auto data_file = directory / "training-data.safetensors";
     PERENNIAL_TRY(model::write_training_data(data, data_file));
     log::info("training {}: {} sequences, {} events, {} products", options.label, data.sequences(), data.events(), data.products);

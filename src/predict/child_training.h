@@ -19,6 +19,7 @@ struct NetworkOptions {
     double seconds_limit = 90;       // stops after the epoch in which it is reached; 0: none
     std::string label = "the model that serves";  // what is being trained, for the log
     std::vector<std::string> extra;  // further flags of perennial-train
+    bool resume = false;             // the folder belongs to this very training: go on with what is there, take over what is finished
     std::filesystem::path done = {}; // a folder where this very training was done before: its results are taken over
 };
 

@@ -18,8 +18,8 @@ namespace perennial::predict {
 
 struct UpdateOptions {
     NetworkOptions network;
-    double replay_share = 0.25;  // of the customers whose earlier behaviour is learned again
-    double rate_share = 0.3;     // of the learning rate of a training from the start
+    double replay_share = 0.5;   // of the customers whose earlier behaviour is learned again
+    double rate_share = 0.5;     // of the learning rate of a training from the start
 };
 
 // Before `now_ms`, what a network that learned until `learned_until_ms` has not seen. `validation_days` as split_by_time.

@@ -12,6 +12,7 @@
 #include "predict/continual.h"
 #include "predict/pair_counts.h"
 #include "predict/recommender.h"
+#include "predict/settings_search.h"
 #include "predict/statistics.h"
 #include "predict/training_set.h"
 
@@ -317,7 +318,9 @@ TEST(TrainingSet, an_update_learns_what_is_later_behind_its_context_and_replays_
 
 TEST(Continual, update_flags_scale_the_rate_that_was_given) {
     EXPECT_EQ(update_flags({"--width=96", "--learning-rate=0.01"}, "w", 0.5), (std::vector<std::string>{"--width=96", "--learning-rate=0.01", "--learning-rate=0.005", "--init-weights=w"}));
-    EXPECT_EQ(update_flags({}, "w", 0.5).front(), "--learning-rate=0.0015");
+    const auto rate = network_space().front();
+    ASSERT_EQ(rate.name, "learning-rate");
+    EXPECT_EQ(update_flags({}, "w", 0.5).front(), "--learning-rate=" + tune::text(rate, rate.initial / 2)) << "of the trainer's default";
 }
 
 TEST(BoostedTrees, learn_a_rule_explain_it_and_come_back_from_disk) {

@@ -29,7 +29,10 @@ tune::Space network_space() {
             {"width", Kind::kCategory, 0, 0, 1, {"32", "64", "96", "128"}},
             {"blocks", Kind::kInteger, 1, 4, 2},
             {"batch-positions", Kind::kCategory, 0, 0, 1, {"512", "1024", "2048", "4096"}},
-            {"history-limit", Kind::kCategory, 0, 0, 1, {"20", "50", "100"}}};
+            {"history-limit", Kind::kCategory, 0, 0, 1, {"20", "50", "100"}},
+            {"reversed-share", Kind::kLinear, 0, 0.5, 0.3},
+            {"later-decay", Kind::kLinear, 0, 0.9, 0},
+            {"masked-share", Kind::kLinear, 0, 0.4, 0}};
 }
 
 std::vector<std::string> flags_of(const tune::Space& space, const tune::Values& values) {
@@ -83,6 +86,8 @@ Result<SearchResult> search_settings(const model::TrainingData& data, const fs::
         const auto flags = flags_of(found.space, job->values);
         trial.extra.insert(trial.extra.end(), flags.begin(), flags.end());
         trial.extra.push_back(fmt::format("--epochs-limit={}", found.rungs[static_cast<std::size_t>(job->rung)]));
+        trial.extra.emplace_back("--keep-checkpoint");  // a promotion goes on from the rung before, a restart from the kill
+        trial.resume = true;
         log::info("trial {} of {}, {} epochs: {}", job->trial, options.trials, found.rungs[static_cast<std::size_t>(job->rung)], fmt::join(flags, " "));
         const double start = monotonic_seconds();
         auto run = train_network(data_file, directory / fmt::format("trial-{}", job->trial), trial);

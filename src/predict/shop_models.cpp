@@ -1,12 +1,15 @@
 #include "predict/shop_models.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "predict/content.h"
 #include "predict/protocols.h"
@@ -68,22 +71,53 @@ namespace {
 struct Run {
     std::string name;
     fs::path directory;
+    Fd plan;  // locked while this program trains
 };
 
-Result<Run> make_run(const fs::path& shop) {
-    const auto stamp = iso8601(wall_clock_now());
-    Run run{fmt::format("run-{}{}{}-{}{}{}{}", stamp.substr(0, 4), stamp.substr(5, 2), stamp.substr(8, 2), stamp.substr(11, 2), stamp.substr(14, 2), stamp.substr(17, 2), stamp.substr(20, 3)), {}};
-    run.directory = shop / "models" / run.name;
+// The folder of a run that was cut off while it did the same, or a new one. `plan` stands for data and options; the file of
+// that name is in a run's folder until the run is complete.
+Result<Run> make_run(const fs::path& shop, const std::string& plan) {
     std::error_code error;
+    const auto locked = [](const fs::path& path) {
+        auto fd = open_file(path, O_RDWR);
+        if (fd && ::flock(fd->get(), LOCK_EX | LOCK_NB) != 0) return Fd();  // another program is at it
+        return fd ? std::move(*fd) : Fd();
+    };
+    for (const auto& entry : fs::directory_iterator(shop / "models", error)) {
+        const auto text = read_file(entry.path() / "plan");
+        if (!text || *text != plan) continue;
+        if (auto fd = locked(entry.path() / "plan")) {
+            log::info("going on with {}, which was cut off", entry.path().filename().string());
+            return Run{entry.path().filename(), entry.path(), std::move(fd)};
+        }
+    }
+    const auto stamp = iso8601(wall_clock_now());
+    Run run{fmt::format("run-{}{}{}-{}{}{}{}", stamp.substr(0, 4), stamp.substr(5, 2), stamp.substr(8, 2), stamp.substr(11, 2), stamp.substr(14, 2), stamp.substr(17, 2), stamp.substr(20, 3)), {}, {}};
+    run.directory = shop / "models" / run.name;
     fs::create_directories(run.directory, error);
     if (error) return Error{Code::kIo, fmt::format("create {}: {}", run.directory.string(), error.message())};
+    PERENNIAL_TRY(write_file(run.directory / "plan", plan));
+    run.plan = locked(run.directory / "plan");
     return run;
 }
 
-// Another state of the shop searches in another folder.
-std::string search_name(const model::TrainingData& data) {
+// Makes it the current one.
+Status complete(const Run& run, const fs::path& shop) {
+    PERENNIAL_TRY(write_file(shop / "models" / "current", run.name + "\n"));
+    std::error_code error;
+    fs::remove(run.directory / "plan", error);
+    return Done{};
+}
+
+std::string hash_of(const model::TrainingData& data) {
     const auto bytes = [](const auto& column) { return std::string_view(reinterpret_cast<const char*>(column.data()), column.size() * sizeof(column[0])); };
-    return fmt::format("search-{:016x}", hash64(bytes(data.product), hash64(bytes(data.time_ms))));
+    std::uint64_t hash = static_cast<std::uint64_t>(data.products);
+    for (const auto column : {bytes(data.offsets), bytes(data.product), bytes(data.kind), bytes(data.time_ms), bytes(data.role), bytes(data.content.feature)}) hash = hash64(column, hash);
+    return fmt::format("{:016x}", hash);
+}
+
+std::string plan_of(const model::TrainingData& data, const NetworkOptions& options, std::string_view parent) {
+    return fmt::format("data {} seed {} seconds {} parent {} flags {}\n", hash_of(data), options.seed, options.seconds_limit, parent, fmt::join(options.extra, " "));
 }
 
 double validation_days(const ShopData& data) { return std::min(kValidationDays, data.days() / 5); }
@@ -138,14 +172,15 @@ Result<ShopTraining> train_shop(const ShopData& data, const fs::path& shop, cons
     if (options.search.trials > 0) {
         auto trials = options.network;
         trials.seconds_limit = 0;  // epochs bound a trial: a clock would make the results depend on the machine
-        auto found = search_settings(split.data, shop / "models" / search_name(split.data), trials, options.search);
+        auto found = search_settings(split.data, shop / "models" / ("search-" + hash_of(split.data)), trials, options.search);
         if (!found) return found.error();
         network_options.extra.insert(network_options.extra.end(), found->flags.begin(), found->flags.end());
         network_options.done = found->winner;
         training.search = std::move(*found);
     }
 
-    const auto run = make_run(shop);
+    network_options.resume = true;
+    const auto run = make_run(shop, plan_of(split.data, network_options, "none"));
     if (!run) return run.error();
     PERENNIAL_TRY(data.vocabulary.save(run->directory / "vocabulary.txt"));
     auto trained = train_network(split.data, run->directory, network_options);
@@ -157,6 +192,7 @@ Result<ShopTraining> train_shop(const ShopData& data, const fs::path& shop, cons
 
     auto churn_options = options.network;
     churn_options.label = "the churn forecast";
+    churn_options.resume = true;
     auto churn = fit_churn(data, run->directory, churn_options);
     if (churn) {
         PERENNIAL_TRY(churn->model.save(run->directory));
@@ -167,7 +203,7 @@ Result<ShopTraining> train_shop(const ShopData& data, const fs::path& shop, cons
         return churn.error();
     }
     PERENNIAL_TRY(write_lineage({{}, after_days({now_ms}, -validation_days(data)).ms, now_ms, network_options.extra}, run->directory));
-    PERENNIAL_TRY(write_file(shop / "models" / "current", run->name + "\n"));
+    PERENNIAL_TRY(complete(*run, shop));
     return training;
 }
 
@@ -191,16 +227,17 @@ Result<ShopTraining> update_shop(const ShopData& data, const fs::path& shop, con
     const double days = std::min(validation_days(data), days_between({lineage->learned_until_ms}, {now_ms}) / 3);
     const auto split = update_split(sequences, vocabulary.size(), now_ms, lineage->learned_until_ms, days, options);
 
-    const auto run = make_run(shop);
-    if (!run) return run.error();
-    PERENNIAL_TRY(vocabulary.save(run->directory / "vocabulary.txt"));
     ShopTraining training;
     training.parent = parent.filename();
     auto network_options = options.network;
+    network_options.resume = true;
     network_options.label = "on from " + training.parent;
     auto flags = lineage->train_flags;
     flags.insert(flags.end(), options.network.extra.begin(), options.network.extra.end());
     network_options.extra = update_flags(flags, parent / "model.safetensors", options.rate_share);
+    const auto run = make_run(shop, plan_of(split.data, network_options, training.parent));
+    if (!run) return run.error();
+    PERENNIAL_TRY(vocabulary.save(run->directory / "vocabulary.txt"));
     auto trained = train_network(split.data, run->directory, network_options);
     if (!trained) return trained.error();
     training.network = *trained;
@@ -210,12 +247,12 @@ Result<ShopTraining> update_shop(const ShopData& data, const fs::path& shop, con
     std::error_code error;
     for (const char* name : {"churn.json", "churn-trees.json"})
         if (fs::exists(parent / name, error)) {
-            fs::copy_file(parent / name, run->directory / name, error);
+            fs::copy_file(parent / name, run->directory / name, fs::copy_options::overwrite_existing, error);
             if (error) return Error{Code::kIo, fmt::format("copy {}: {}", (parent / name).string(), error.message())};
         }
     training.churn_missing = "an update keeps its parent's forecast";
     PERENNIAL_TRY(write_lineage({training.parent, after_days({now_ms}, -days).ms, now_ms, flags}, run->directory));
-    PERENNIAL_TRY(write_file(shop / "models" / "current", run->name + "\n"));
+    PERENNIAL_TRY(complete(*run, shop));
     return training;
 }
 

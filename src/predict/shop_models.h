@@ -48,7 +48,8 @@ struct ShopTrainingOptions {
     SearchOptions search;  // trials 0: settings as they are
 };
 
-// Trains on everything up to the last event and makes the run current. The old run stays beside it. A search keeps its
+// Trains on everything up to the last event and makes the run current. The old run stays beside it. One that was cut off
+// while it did the same is gone on with. A search keeps its
 // journal and trials in DIR/models/search-<hash of the training data>.
 Result<ShopTraining> train_shop(const ShopData& data, const std::filesystem::path& shop, const ShopTrainingOptions& options);
 

@@ -303,8 +303,9 @@ TEST(Train, goes_on_from_the_vectors_of_products_also_where_content_makes_them) 
     EXPECT_NEAR(after.valid_ndcg10, before.valid_ndcg10, 0.02);
 }
 
-TEST(Train, goes_on_from_a_checkpoint_with_and_without_content) {
-    for (const bool content : {false, true}) {
+TEST(Train, goes_on_from_a_checkpoint_with_and_without_content_and_with_sampled_products) {
+    for (const int way : {0, 1, 2}) {
+        const bool content = way == 1;
         auto data = ring(60, 9, 20);
         if (content) {
             data.content.features = 3;
@@ -315,7 +316,7 @@ TEST(Train, goes_on_from_a_checkpoint_with_and_without_content) {
             }
         }
         const TempDir folder;
-        TrainOptions options{.width = 16, .batch_positions = 256, .epochs_limit = 4, .threads = 1};
+        TrainOptions options{.width = 16, .batch_positions = 256, .negatives = way == 2 ? 8 : 0, .epochs_limit = 4, .threads = 1};
         const auto whole = trained(data, options);
         options.checkpoints = {.resume = true, .keep = true, .seconds = 0, .steps = 1};
         options.epochs_limit = 2;
@@ -324,7 +325,7 @@ TEST(Train, goes_on_from_a_checkpoint_with_and_without_content) {
         const auto rest = train(data, options, folder.path());
         ASSERT_TRUE(rest.ok()) << rest.error().message;
         EXPECT_GT(rest->checkpoints, 4);
-        EXPECT_TRUE(read_file(folder.path() / "model.safetensors").value() == whole) << (content ? "with" : "without") << " content";
+        EXPECT_TRUE(read_file(folder.path() / "model.safetensors").value() == whole) << way;
         data.role[3] = 0;
         EXPECT_EQ(train(data, options, folder.path()).error().code, Code::kInvalid) << "other data";
     }

@@ -116,13 +116,15 @@ std::optional<Job> next_job(const Space& space, const Plan& plan, std::span<cons
         }
         return Job{trial, 0, values_of(space, propose(space, observations, Rng(plan.seed).fork(static_cast<std::uint64_t>(trial)), plan.tpe))};
     }
-    // The end: the defaults, and whoever leads, go all the way.
-    if (last.empty()) return std::nullopt;
-    for (const auto* result : {last[0], best(results)})
-        if (result && result->value && last[static_cast<std::size_t>(result->trial)]->rung < top) {
-            const auto& now = *last[static_cast<std::size_t>(result->trial)];
-            if (now.value) return promoted(now);
-        }
+    // The end: who leads a rung goes on from it, and the defaults go all the way. Leaders are compared on their own rung:
+    // the defaults with their full budget would outshine a better trial that has had less.
+    for (auto rung = top - 1; rung >= 0; --rung) {
+        const auto ranked = on_rung(results, static_cast<std::size_t>(rung));
+        if (ranked.empty()) continue;
+        const auto& leader = *ranked.front();
+        if (leader.value && last[static_cast<std::size_t>(leader.trial)]->rung == rung) return promoted(leader);
+    }
+    if (!last.empty() && last[0]->value && last[0]->rung < top) return promoted(*last[0]);
     return std::nullopt;
 }
 

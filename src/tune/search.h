@@ -45,8 +45,8 @@ struct Job {
     Values values;
 };
 
-// The next job, or none: `trials` were started, and the best of them (and the defaults, whatever they are worth) have
-// reached the highest rung, so that the winner and the defaults are compared on the same budget.
+// The next job, or none: `trials` were started, the leader of each rung has gone on from it, and the defaults have reached
+// the highest rung, so that the winner and the defaults are compared on the same budget.
 // `results` in the order in which they came, as check() below wants them. O(results^2 + TPE).
 std::optional<Job> next_job(const Space& space, const Plan& plan, std::span<const TrialResult> results, std::int32_t trials);
 

@@ -222,6 +222,18 @@ TEST(NextJob, a_search_of_any_size_ends_with_its_winner_on_the_top_rung) {
     EXPECT_FALSE(next_job(kMixed, {}, {}, 0));
 }
 
+TEST(NextJob, the_defaults_full_budget_does_not_outshine_a_better_trial_that_had_less) {
+    const Plan plan{.rungs = {1, 3}};
+    const Values low = defaults(kMixed);
+    Values high = low;
+    high[4] = 0.3;
+    const std::vector<TrialResult> results{{0, 0, low, 0.1, 1, 1, {}}, {1, 0, high, 0.2, 1, 1, {}}, {0, 1, low, 0.7, 1, 3, {}}};
+    const auto job = next_job(kMixed, plan, results, 2);
+    ASSERT_TRUE(job);
+    EXPECT_EQ(job->trial, 1);
+    EXPECT_EQ(job->rung, 1);
+}
+
 TEST(NextJob, depends_on_the_results_so_far_and_nothing_else) {
     const Plan plan{.rungs = {2, 6, 18}, .seed = 5};
     const auto whole = run(kMixed, plan, 30).results;
