@@ -153,6 +153,8 @@ Result<TreeSum> TreeSum::parse(std::string_view json, std::size_t columns) {
             const auto& missing = tree.at("default_left").as_array();
             const auto count = static_cast<std::int32_t>(left.size()), root = static_cast<std::int32_t>(sum.nodes_.size());
             if (count == 0) return corrupt("a tree without nodes");
+            for (const auto size : {right.size(), feature.size(), value.size(), missing.size()})
+                if (size != left.size()) return corrupt(fmt::format("want columns of {} nodes, got {}", count, size));
             sum.roots_.push_back(root);
             for (std::size_t n = 0; n < left.size(); ++n) {
                 Node node{.value = value.at(n).to_number<float>()};

@@ -238,6 +238,8 @@ double ndcg10(std::span<const float> sums, const Question& question) {
     return ideal > 0 ? gain / ideal : 0;
 }
 
+// libxgboost draws the pairs it compares on each of its threads: their number must not follow the caller's.
+constexpr unsigned kTreeThreads = 2;
 constexpr int kRoundsLimit = 240, kRoundsStep = 20;
 constexpr TreeOptions kRankTrees{.rounds = kRoundsLimit, .depth = 5, .learning_rate = 0.08, .row_share = 0.7, .column_share = 0.7, .leaf_rows_min = 5};
 
@@ -275,7 +277,7 @@ Result<std::optional<RankerFit>> fit_ranker(const NextPurchaseMethods& methods, 
 
     auto options = kRankTrees;
     options.seed = seed;
-    options.threads = threads;
+    options.threads = kTreeThreads;
     auto tried = BoostedTrees::train_ranking(first.features, kRankFeatures, first.labels, first.sizes, options);
     if (!tried) return tried.error();
     auto summed = TreeSum::of(*tried);
