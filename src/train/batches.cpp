@@ -43,6 +43,26 @@ void append_input(const TrainingData& data, std::size_t sequence, std::int64_t p
 
 }  // namespace
 
+std::vector<std::span<const Window>> runs(std::span<const Window> windows, std::int64_t positions) {
+    std::vector<std::span<const Window>> out;
+    std::size_t begin = 0;
+    std::int64_t held = 0;
+    for (std::size_t w = 0; w < windows.size(); ++w) {
+        held += windows[w].end - windows[w].begin;
+        if (held < positions && w + 1 < windows.size()) continue;
+        out.push_back(windows.subspan(begin, w + 1 - begin));
+        begin = w + 1;
+        held = 0;
+    }
+    return out;
+}
+
+std::int64_t positions_of(std::span<const Window> windows) {
+    std::int64_t sum = 0;
+    for (const auto& window : windows) sum += window.end - window.begin;
+    return sum;
+}
+
 Curriculum::Curriculum(const TrainingData& data, std::int64_t history_limit, std::vector<float> hazard_edges, const Views& views)
     : data_(data), window_length_(2 * history_limit), hazard_edges_(std::move(hazard_edges)), views_(views) {
     const bool timed = !hazard_edges_.empty();

@@ -47,6 +47,10 @@ struct Batch {
     std::int64_t positions() const noexcept { return static_cast<std::int64_t>(product.size()); }
 };
 
+std::int64_t positions_of(std::span<const Window> windows);
+// Cuts windows into runs of about `positions` each.
+std::vector<std::span<const Window>> runs(std::span<const Window> windows, std::int64_t positions);
+
 // What an epoch learns from, found once.
 class Curriculum {
 public:
