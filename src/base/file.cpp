@@ -88,12 +88,16 @@ Result<std::string> read_file(const std::filesystem::path& path, std::uint64_t b
     }
 }
 
-Status write_file(const std::filesystem::path& path, std::string_view bytes) {
+Status write_file(const std::filesystem::path& path, std::string_view bytes) { return write_file(path, std::span(&bytes, 1)); }
+
+Status write_file(const std::filesystem::path& path, std::span<const std::string_view> pieces) {
     const std::filesystem::path temporary = path.string() + ".tmp";
     {
         auto fd = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
         if (!fd) return fd.error();
-        auto status = write_all(fd->get(), bytes, path.string());
+        Status status = Done{};
+        for (const auto piece : pieces)
+            if (status) status = write_all(fd->get(), piece, path.string());
         if (status) status = sync_data(fd->get(), path.string());
         if (!status) {
             ::unlink(temporary.c_str());

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,6 +38,8 @@ Result<std::string> read_file(const std::filesystem::path& path, std::uint64_t b
 
 // Replaces `path` in one step (temporary file, fdatasync, rename), so that a reader sees the old bytes or the new.
 Status write_file(const std::filesystem::path& path, std::string_view bytes);
+// The same of pieces that follow one another.
+Status write_file(const std::filesystem::path& path, std::span<const std::string_view> pieces);
 
 // A file's bytes in order; a gzip file (magic 1f 8b) is unpacked. Not thread-safe.
 class ByteSource {

@@ -60,7 +60,7 @@ Status write_checkpoint(const std::filesystem::path& path, const TrainingPositio
     file.metadata("checksum", checksum(position, numbers, values));
     file.add("counts", std::array{std::int64_t{kCounts}}, std::span<const std::int64_t>(numbers.counts));
     file.add("measures", std::array{std::int64_t{kMeasures}}, std::span<const std::int64_t>(numbers.measures));
-    for (std::size_t i = 0; i < values.size(); ++i) file.add(value_name(i), std::array{static_cast<std::int64_t>(values[i].size())}, values[i]);
+    for (std::size_t i = 0; i < values.size(); ++i) file.refer(value_name(i), std::array{static_cast<std::int64_t>(values[i].size())}, values[i]);
     return file.write(path);
 }
 

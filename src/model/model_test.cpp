@@ -72,6 +72,20 @@ TEST(Safetensors, what_is_written_is_read_back) {
     EXPECT_EQ(file.floats("g", std::vector<std::int64_t>{1}).error().code, Code::kCorrupt);
 }
 
+TEST(Safetensors, values_referred_to_give_the_bytes_of_values_copied) {
+    const std::vector<float> floats{1, -2, 3.5f, 0, 5, 6};
+    SafetensorsWriter copied, referring;
+    for (auto* writer : {&copied, &referring}) writer->add("b", std::vector<std::int64_t>{1}, std::vector<std::uint8_t>{7});
+    copied.add("f", std::vector<std::int64_t>{2, 3}, floats);
+    referring.refer("f", std::vector<std::int64_t>{2, 3}, floats);
+    copied.add("none", std::vector<std::int64_t>{0}, std::span<const float>());
+    referring.refer("none", std::vector<std::int64_t>{0}, {});
+    const TempDir scratch;
+    ASSERT_TRUE(referring.write(scratch.path() / "f").ok());
+    EXPECT_EQ(referring.bytes(), copied.bytes());
+    EXPECT_EQ(read_file(scratch.path() / "f").value(), copied.bytes());
+}
+
 // The bytes of a file written by the reference implementation's rules: the format must not drift.
 TEST(Safetensors, bytes_of_a_small_file_are_fixed) {
     SafetensorsWriter writer;

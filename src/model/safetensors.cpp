@@ -151,13 +151,21 @@ Result<std::vector<std::uint8_t>> Safetensors::bytes(const std::string& tensor, 
     return copy<std::uint8_t>(tensor, Dtype::kU8, shape);
 }
 
-void SafetensorsWriter::add(std::string tensor, Dtype dtype, std::span<const std::int64_t> shape, const void* values, std::size_t count) {
+SafetensorsWriter::Tensor& SafetensorsWriter::insert(std::string tensor, Dtype dtype, std::span<const std::int64_t> shape, std::size_t count) {
     [[maybe_unused]] std::int64_t product = 1;
     for (const auto extent : shape) product *= extent;
     assert(static_cast<std::size_t>(product) == count && !tensors_.contains(tensor));
-    Tensor out{dtype, {shape.begin(), shape.end()}, std::string(count * bytes_of(dtype), '\0')};
-    if (count > 0) std::memcpy(out.bytes.data(), values, out.bytes.size());
-    tensors_.emplace(std::move(tensor), std::move(out));
+    return tensors_.emplace(std::move(tensor), Tensor{dtype, {shape.begin(), shape.end()}, {}, {}}).first->second;
+}
+
+void SafetensorsWriter::add(std::string tensor, Dtype dtype, std::span<const std::int64_t> shape, const void* values, std::size_t count) {
+    auto& out = insert(std::move(tensor), dtype, shape, count);
+    out.own.resize(count * bytes_of(dtype));
+    if (count > 0) std::memcpy(out.own.data(), values, out.own.size());
+}
+
+void SafetensorsWriter::refer(std::string tensor, std::span<const std::int64_t> shape, std::span<const float> values) {
+    insert(std::move(tensor), Dtype::kF32, shape, values.size()).outside = {reinterpret_cast<const char*>(values.data()), values.size_bytes()};
 }
 
 void SafetensorsWriter::add(std::string tensor, std::span<const std::int64_t> shape, std::span<const float> values) {
@@ -173,32 +181,45 @@ void SafetensorsWriter::add(std::string tensor, std::span<const std::int64_t> sh
     add(std::move(tensor), Dtype::kU8, shape, values.data(), values.size());
 }
 
-std::string SafetensorsWriter::bytes() const {
+std::vector<std::string_view> SafetensorsWriter::pieces(std::string& header) const {
     // Widest dtype first keeps every tensor aligned to its element, whatever the counts.
     std::vector<const std::pair<const std::string, Tensor>*> order;
     for (const auto& tensor : tensors_) order.push_back(&tensor);
     std::ranges::stable_sort(order, std::ranges::greater{}, [](const auto* tensor) { return bytes_of(tensor->second.dtype); });
 
-    json::object header, metadata;
+    json::object description, metadata;
     for (const auto& [key, value] : metadata_) metadata[key] = value;
-    header["__metadata__"] = std::move(metadata);
+    description["__metadata__"] = std::move(metadata);
     std::uint64_t offset = 0;
     for (const auto* tensor : order) {
         const auto& [key, value] = *tensor;
         json::array shape(value.shape.begin(), value.shape.end());
-        header[key] = {{"dtype", name(value.dtype)}, {"shape", std::move(shape)}, {"data_offsets", {offset, offset + value.bytes.size()}}};
-        offset += value.bytes.size();
+        description[key] = {{"dtype", name(value.dtype)}, {"shape", std::move(shape)}, {"data_offsets", {offset, offset + value.bytes().size()}}};
+        offset += value.bytes().size();
     }
-    std::string text = json::serialize(header);
+    std::string text = json::serialize(description);
     text.resize((text.size() + 7) / 8 * 8, ' ');
-    std::string out;
-    out.reserve(8 + text.size() + offset);
-    put_fixed(out, static_cast<std::uint64_t>(text.size()));
-    out += text;
-    for (const auto* tensor : order) out += tensor->second.bytes;
+    header.clear();
+    put_fixed(header, static_cast<std::uint64_t>(text.size()));
+    header += text;
+    std::vector<std::string_view> all{header};
+    for (const auto* tensor : order) all.push_back(tensor->second.bytes());
+    return all;
+}
+
+std::string SafetensorsWriter::bytes() const {
+    std::string header, out;
+    const auto all = pieces(header);
+    std::size_t size = 0;
+    for (const auto piece : all) size += piece.size();
+    out.reserve(size);
+    for (const auto piece : all) out += piece;
     return out;
 }
 
-Status SafetensorsWriter::write(const std::filesystem::path& path) const { return write_file(path, bytes()); }
+Status SafetensorsWriter::write(const std::filesystem::path& path) const {
+    std::string header;
+    return write_file(path, pieces(header));
+}
 
 }  // namespace perennial::model

@@ -64,16 +64,23 @@ public:
     void add(std::string tensor, std::span<const std::int64_t> shape, std::span<const std::int64_t> values);
     void add(std::string tensor, std::span<const std::int64_t> shape, std::span<const std::int32_t> values);
     void add(std::string tensor, std::span<const std::int64_t> shape, std::span<const std::uint8_t> values);
+    // As add(), without a copy: the values must stay as they are until the file is written.
+    void refer(std::string tensor, std::span<const std::int64_t> shape, std::span<const float> values);
     std::string bytes() const;
+    // Holds no second copy of the tensors, unlike write_file(path, bytes()).
     Status write(const std::filesystem::path& path) const;
 
 private:
     struct Tensor {
         Dtype dtype;
         std::vector<std::int64_t> shape;
-        std::string bytes;
+        std::string own;           // a copy of the values, or
+        std::string_view outside;  // where they lie
+        std::string_view bytes() const { return own.empty() ? outside : own; }
     };
     void add(std::string tensor, Dtype dtype, std::span<const std::int64_t> shape, const void* values, std::size_t count);
+    Tensor& insert(std::string tensor, Dtype dtype, std::span<const std::int64_t> shape, std::size_t count);
+    std::vector<std::string_view> pieces(std::string& header) const;  // of the file in order; the first looks at `header`
 
     std::map<std::string, std::string> metadata_;
     std::map<std::string, Tensor> tensors_;

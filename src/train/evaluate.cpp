@@ -13,8 +13,9 @@
 namespace perennial::train {
 namespace {
 
-// Rows of logits that a group holds at once: 64 over 12 000 products are 3 MiB; of a large catalogue fewer.
-constexpr std::size_t kUnitsPerGroupMax = 64, kGroupFloats = 4u << 20;
+// Rows of logits that a group holds at once: 64 over 12 000 products are 3 MiB; of a large catalogue fewer, 64 MiB a thread.
+// Each group reads the whole table: 16 rows over a million products keep that below the cost of the products themselves.
+constexpr std::size_t kUnitsPerGroupMax = 64, kGroupFloats = 16u << 20;
 
 // Units of one sequence are neighbours and share its forward pass.
 Quality evaluate_group(const TorchNetwork& network, const model::TrainingData& data, std::span<const Unit> units) {
@@ -44,7 +45,8 @@ Quality evaluate_group(const TorchNetwork& network, const model::TrainingData& d
     for (std::size_t u = 0; u < units.size(); ++u) {
         float* row = logits.data_ptr<float>() + u * products;
         kernels::softmax({row, products}, shares, products);
-        const double log_mass = double{*std::max_element(row, row + products)} - std::log(double{*std::ranges::max_element(shares)});
+        const auto likeliest = std::max_element(row, row + products) - row;
+        const double log_mass = double{row[likeliest]} - std::log(double{shares[static_cast<std::size_t>(likeliest)]});
         for (const auto seen : units[u].seen) row[seen] = -std::numeric_limits<float>::infinity();
         double gain = 0, ideal = 0, hits = 0, loss = 0;
         const auto relevant = units[u].relevant.size();

@@ -116,7 +116,7 @@ TEST(Parity, native_and_torch_agree_on_random_weights) {
         for (const auto& parameter : torch.trainable())
             for (auto& value : parameter.values) value += static_cast<float>(0.15 * rng.normal());
         const TempDir scratch;
-        ASSERT_TRUE(write_file(scratch.path() / "w", torch.weights()).ok());
+        ASSERT_TRUE(torch.save(scratch.path() / "w").ok());
         expect_agreement(torch, model::Network::load(scratch.path() / "w").value(), data);
     }
 }

@@ -189,17 +189,20 @@ TorchNetwork TorchNetwork::with(std::vector<at::Tensor> parameters) const {
     return changed;
 }
 
-std::string TorchNetwork::weights() const {
+model::SafetensorsWriter TorchNetwork::weight_file() const {
     model::SafetensorsWriter file;
     file.metadata("format", std::string(model::kNetworkFormat));
     file.metadata("version", std::string(model::kNetworkVersion));
     file.metadata("config", model::to_json(config_));
     const auto all = model::tensors(config_);
     for (std::size_t i = 0; i < parameters_.size(); ++i)
-        file.add(all[i].name, all[i].shape, std::span<const float>(parameters_[i].data_ptr<float>(), static_cast<std::size_t>(parameters_[i].numel())));
+        file.refer(all[i].name, all[i].shape, std::span<const float>(parameters_[i].data_ptr<float>(), static_cast<std::size_t>(parameters_[i].numel())));
     file.add(all.back().name, all.back().shape, std::span<const float>(hazard_edges_));
-    return file.bytes();
+    return file;
 }
+
+std::string TorchNetwork::weights() const { return weight_file().bytes(); }
+Status TorchNetwork::save(const std::filesystem::path& path) const { return weight_file().write(path); }
 
 Status TorchNetwork::load(const std::filesystem::path& path) {
     auto file = model::Safetensors::open(path);

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "base/rng.h"
 #include "model/config.h"
+#include "model/safetensors.h"
 #include "train/batches.h"
 #include "train/optimizer.h"
 
@@ -64,10 +65,12 @@ public:
     TorchNetwork with(std::vector<at::Tensor> parameters) const;
 
     std::string weights() const;  // the bytes of a weight file (docs/formats/weights.md)
+    Status save(const std::filesystem::path& path) const;  // the same, written without a copy
     // Takes over weights of the same shape; the file may know fewer products, whose rows come first.
     Status load(const std::filesystem::path& path);
 
 private:
+    model::SafetensorsWriter weight_file() const;  // looks at the parameters
     at::Tensor attend(std::size_t block, const at::Tensor& qkv, const Batch& batch, const Prefix* prefix) const;
     const at::Tensor& get(std::size_t block, std::size_t part) const;
     at::Tensor& named(std::string_view name);

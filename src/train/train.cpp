@@ -33,6 +33,7 @@ std::string run_json(const TrainSummary& summary, const TrainOptions& options) {
                                      {"positions_per_second", summary.positions_per_second},
                                      {"parameters", summary.parameters},
                                      {"train_targets", summary.train_targets},
+                                     {"targets_done", summary.targets_done},
                                      {"validation_units", summary.validation_units},
                                      {"valid_ndcg10", summary.valid_ndcg10},
                                      {"valid_recall10", summary.valid_recall10},
@@ -120,7 +121,7 @@ Result<TrainSummary> run(const model::TrainingData& data, const TrainOptions& op
         now.train_seconds = finished.seconds;
         // Without validation the last epoch counts as the best. Equal quality keeps the earlier weights.
         if (units.empty() || now.best_epoch == 0 || quality.ndcg10 > now.valid_ndcg10) {
-            PERENNIAL_TRY(write_file(out_dir / "model.safetensors", trainer.network().weights()));
+            PERENNIAL_TRY(trainer.network().save(out_dir / "model.safetensors"));
             now.best_epoch = now.epoch;
             now.seconds_to_best = finished.seconds;
             now.valid_ndcg10 = quality.ndcg10;
@@ -139,6 +140,7 @@ Result<TrainSummary> run(const model::TrainingData& data, const TrainOptions& op
     summary.valid_ndcg10 = now.valid_ndcg10;
     summary.valid_recall10 = now.valid_recall10;
     summary.valid_loss = now.valid_loss;
+    summary.targets_done = now.targets_done;
     summary.positions_per_second = static_cast<double>(now.targets_done) / std::max(now.stepping_seconds, 1e-9);
     // An epoch that the clock cut short cannot be gone on from: the rest of it was not learned.
     const bool keep = options.checkpoints.keep && !summary.stopped_by_time;

@@ -87,6 +87,7 @@ struct TrainSummary {
     double train_seconds = 0, train_seconds_to_best = 0;
     double positions_per_second = 0;  // training targets per second of training proper, validation excluded
     std::int64_t parameters = 0, train_targets = 0, validation_units = 0;
+    std::int64_t targets_done = 0;  // over all epochs
     double valid_ndcg10 = 0, valid_recall10 = 0, valid_loss = 0;
     bool stopped_by_time = false;
     std::int64_t checkpoints = 0;   // written since the program started

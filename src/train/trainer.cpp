@@ -44,12 +44,12 @@ Trainer::Trainer(const model::TrainingData& data, const TrainOptions& options)
     : options_(options),
       rng_(options.seed),
       network_(network_config(data, options), rng_.fork(0)),
-      averaged_(network_config(data, options), rng_.fork(0)),
       curriculum_(data, options.history_limit, time_edges(data, options), {options.later_decay, options.reversed_share, options.masked_share}),
       table_(product_table(data, network_, rng_.fork(1))),
       optimizer_(trainable(network_, table_), {.weight_decay = options.weight_decay, .gradient_norm_limit = options.gradient_norm_limit}),
       shards_(shard_count(options)),
       negatives_(negatives(data, options)) {
+    if (averages() || table_) averaged_.emplace(network_config(data, options), rng_.fork(0));
     if (negatives_ > 0 && table_) throw std::invalid_argument(fmt::format("content needs the full softmax (--negatives 0, or at most {} products)", kFullSoftmaxProducts));
     if (negatives_ > 0) find_target_shares(data);
 }
@@ -66,19 +66,21 @@ Status Trainer::load(const std::filesystem::path& weights) {
                 loaded.push_back(p);
         table_->start_from(table, loaded);
     }
-    return averaged_.load(weights);
+    return averaged_ ? averaged_->load(weights) : Done{};
 }
 
 const TorchNetwork& Trainer::network() {
+    if (!averaged_) return network_;
     if (!averages()) average(0);
-    if (table_) table_->write_averaged(floats(averaged_.product_table()), floats(averaged_.product_bias()), options_.threads);
-    return averaged_;
+    if (table_) table_->write_averaged(floats(averaged_->product_table()), floats(averaged_->product_bias()), options_.threads);
+    return *averaged_;
 }
 
 std::vector<std::span<float>> Trainer::state() {
     std::vector<std::span<float>> all;
-    for (const auto* network : {&network_, &averaged_})
-        for (const auto& parameter : network->trainable()) all.push_back(parameter.values);
+    for (const auto* network : {&network_, averaged_ ? &*averaged_ : nullptr})
+        if (network)
+            for (const auto& parameter : network->trainable()) all.push_back(parameter.values);
     if (table_)
         for (const auto values : table_->memory()) all.push_back(values);
     for (const auto values : optimizer_.memory()) all.push_back(values);
@@ -242,7 +244,7 @@ std::vector<std::vector<const float*>> Trainer::gradients_of(const std::vector<S
 
 void Trainer::average(float keep) {
     for (std::size_t p = 0; p < network_.parameters().size(); ++p) {
-        const auto from = floats(network_.parameters()[p]), to = floats(averaged_.parameters()[p]);
+        const auto from = floats(network_.parameters()[p]), to = floats(averaged_->parameters()[p]);
         for (std::size_t i = 0; i < from.size(); ++i) to[i] = keep * to[i] + (1 - keep) * from[i];
     }
     if (table_) table_->average(keep);

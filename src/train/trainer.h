@@ -105,7 +105,8 @@ private:
 
     const TrainOptions& options_;
     Rng rng_;
-    TorchNetwork network_, averaged_;
+    TorchNetwork network_;
+    std::optional<TorchNetwork> averaged_;  // where it differs from network_
     Curriculum curriculum_;
     std::optional<ProductTable> table_;  // with content only
     AdamW optimizer_;
