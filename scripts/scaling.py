@@ -171,7 +171,7 @@ def tick(value):
 def summary(points):
     """The exponent of all points with its standard error, and that between the last two: a floor bends the first, not the second."""
     slope, error, _ = fit(points)
-    return f"{slope:.2f} ± {error:.2f}, last {round(fit(points[-2:])[0], 2) + 0.0:.2f}"
+    return f"{slope:.2f} ± {error:.2g}, last {round(fit(points[-2:])[0], 2) + 0.0:.2f}"
 
 
 def panel(rows, axis, below, column, factor, beside):
