@@ -8,29 +8,12 @@
 #include "base/rng.h"
 #include "model/buckets.h"
 #include "model/network.h"
+#include "model/random_network.h"
 #include "model/safetensors.h"
 #include "model/training_data.h"
 
 namespace perennial::model {
 namespace {
-
-// A weight file of random numbers.
-SafetensorsWriter random_network(const Config& config, std::uint64_t seed, float scale = 0.3f) {
-    SafetensorsWriter file;
-    file.metadata("format", std::string(kNetworkFormat));
-    file.metadata("version", std::string(kNetworkVersion));
-    file.metadata("config", to_json(config));
-    Rng rng(seed);
-    for (const auto& [tensor, shape] : tensors(config)) {
-        std::size_t count = 1;
-        for (const auto extent : shape) count *= static_cast<std::size_t>(extent);
-        std::vector<float> values(count);
-        for (auto& value : values) value = scale * static_cast<float>(rng.normal());
-        if (tensor == "hazard.edges_days") values = hazard_edges(static_cast<std::size_t>(config.hazard_buckets));
-        file.add(tensor, shape, values);
-    }
-    return file;
-}
 
 Config small_config() {
     Config config;
@@ -122,7 +105,7 @@ TEST(Safetensors, malformed_headers_are_refused) {
 }
 
 TEST(Safetensors, never_crashes_on_damaged_bytes) {
-    const auto whole = random_network(small_config(), 1).bytes();
+    const auto whole = random_weights(small_config(), 1).bytes();
     Rng rng(11);
     for (int round = 0; round < 3000; ++round) {
         auto bytes = whole.substr(0, 1 + rng.below(3000));
@@ -133,7 +116,7 @@ TEST(Safetensors, never_crashes_on_damaged_bytes) {
 
 TEST(Network, a_weight_file_cut_anywhere_is_refused) {
     const TempDir scratch;
-    const auto whole = random_network(small_config(), 1).bytes();
+    const auto whole = random_weights(small_config(), 1).bytes();
     ASSERT_TRUE(write_file(scratch.path() / "whole", whole).ok());
     ASSERT_TRUE(Network::load(scratch.path() / "whole").ok());
     for (std::size_t cut = 0; cut < whole.size(); cut += 1 + cut / 20)
@@ -146,7 +129,7 @@ TEST(Network, a_weight_file_cut_anywhere_is_refused) {
 TEST(Network, another_shape_or_version_than_the_config_says_is_refused) {
     const TempDir scratch;
     auto config = small_config();
-    auto file = random_network(config, 1);
+    auto file = random_weights(config, 1);
     config.width = 24;
     file.metadata("config", to_json(config));
     ASSERT_TRUE(file.write(scratch.path() / "w").ok());
@@ -167,7 +150,7 @@ protected:
 
     static Network load(const Config& config) {
         const TempDir scratch;
-        EXPECT_TRUE(random_network(config, 5).write(scratch.path() / "w").ok());
+        EXPECT_TRUE(random_weights(config, 5).write(scratch.path() / "w").ok());
         return Network::load(scratch.path() / "w").value();
     }
     static Step random_step(Rng& rng, std::int64_t time_ms) {

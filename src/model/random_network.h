@@ -14,7 +14,7 @@
 namespace perennial::model {
 
 // Every weight normal with standard deviation `scale`.
-inline SafetensorsWriter random_weights(const Config& config, std::uint64_t seed, float scale) {
+inline SafetensorsWriter random_weights(const Config& config, std::uint64_t seed, float scale = 0.3f) {
     SafetensorsWriter file;
     file.metadata("format", std::string(kNetworkFormat));
     file.metadata("version", std::string(kNetworkVersion));
