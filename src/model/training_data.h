@@ -16,6 +16,9 @@ inline constexpr std::size_t kQuantityBuckets = 16;  // 0 = no quantity
 
 enum Role : std::uint8_t { kNoTarget = 0, kTrainTarget = 1, kValidationTarget = 2 };
 
+// Past so many products training meets a sample of them at a step, and takes no content.
+inline constexpr std::int64_t kFullSoftmaxProducts = 100'000;
+
 // What products are, apart from who bought them: features such as words of the title, the category, a price bucket.
 struct ProductContent {
     std::int32_t features = 0;              // F; 0: nothing is known

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
+#include "base/log.h"
 #include "base/text.h"
 
 namespace perennial::predict {
@@ -90,6 +92,10 @@ model::ProductContent ContentBuilder::build() const {
 }
 
 model::ProductContent content_of(const ShopData& data) {
+    if (std::cmp_greater(data.products(), model::kFullSoftmaxProducts)) {
+        log::info("{} products: more than {}, so training does not use what they are", data.products(), model::kFullSoftmaxProducts);
+        return {};
+    }
     ContentBuilder builder(data.products());
     for (std::size_t p = 0; p < data.products(); ++p) {
         const auto at = data.catalog.find(data.vocabulary[static_cast<std::int32_t>(p)]);

@@ -37,7 +37,7 @@ private:
     std::vector<std::vector<std::int32_t>> features_;  // of each product, as they came
 };
 
-// Title, category and price of a shop's products.
+// Title, category and price of a shop's products. Nothing, and a line in the log, past model::kFullSoftmaxProducts of them.
 model::ProductContent content_of(const ShopData& data);
 
 // How alike two products are by their features: cosine of vectors weighted by inverse document frequency. The humble

@@ -23,7 +23,8 @@ struct CheckpointOptions {
     std::int64_t steps = 0;    // between two; 0: none by steps
 };
 
-inline constexpr std::int64_t kFullSoftmaxProducts = 100'000, kNegatives = 8'192;
+using model::kFullSoftmaxProducts;
+inline constexpr std::int64_t kNegatives = 8'192;
 
 struct TrainOptions {
     // The network (model/config.h).
