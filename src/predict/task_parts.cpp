@@ -1,0 +1,145 @@
+#include "predict/task_parts.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numeric>
+
+#include "predict/churn.h"
+
+namespace perennial::predict {
+namespace {
+
+using model::TaskKind;
+
+constexpr std::array<double, 4> kLinearScales{0.03, 0.1, 0.3, 1.0};  // of standardised features: the smaller, the stronger the ridge
+const std::array<TreeOptions, 4> kTreeChoices{TreeOptions{.rounds = 40, .depth = 2, .learning_rate = 0.1, .leaf_rows_min = 0.5},
+                                              TreeOptions{.rounds = 100, .depth = 3, .learning_rate = 0.06, .leaf_rows_min = 2},
+                                              TreeOptions{.rounds = 150, .depth = 4, .learning_rate = 0.06, .leaf_rows_min = 10},
+                                              TreeOptions{.rounds = 400, .depth = 5, .learning_rate = 0.03, .leaf_rows_min = 10}};
+
+std::vector<float> picked(std::span<const float> matrix, std::size_t columns, std::span<const std::size_t> rows) {
+    std::vector<float> out;
+    out.reserve(rows.size() * columns);
+    for (const auto r : rows) out.insert(out.end(), matrix.begin() + static_cast<std::ptrdiff_t>(r * columns), matrix.begin() + static_cast<std::ptrdiff_t>((r + 1) * columns));
+    return out;
+}
+
+std::vector<float> picked(const std::vector<float>& values, std::span<const std::size_t> rows) { return picked(values, 1, rows); }
+
+Result<BoostedTrees> train_trees(const Frame& f, std::span<const float> matrix, std::size_t columns, std::span<const std::size_t> rows, TreeOptions options) {
+    return BoostedTrees::train(picked(matrix, columns, rows), columns, picked(f.target, rows), picked(f.weight, rows), options);
+}
+
+Status put_scores(const Frame& f, const BoostedTrees& trees, std::span<const float> matrix, std::size_t columns, std::span<const std::size_t> rows, Scores& to) {
+    auto p = trees.probabilities(picked(matrix, columns, rows), columns);
+    if (!p) return p.error();
+    to_score(f.kind, *p);
+    for (std::size_t i = 0; i < rows.size(); ++i) std::copy_n(p->begin() + static_cast<std::ptrdiff_t>(i * f.columns), f.columns, to.begin() + static_cast<std::ptrdiff_t>(rows[i] * f.columns));
+    return Done{};
+}
+
+}  // namespace
+
+Result<TreeFit> fit_trees(const Frame& f, std::span<const float> learn, std::span<const float> ask, std::size_t columns, const TaskSpec& spec) {
+    TreeFit best;
+    double best_loss = INFINITY;
+    TreeOptions chosen;
+    const std::size_t rows = f.target.size();
+    const auto folds = *std::ranges::max_element(f.fold) + 1;
+    for (auto options : kTreeChoices) {
+        options.seed = spec.options.seed;
+        options.threads = spec.options.threads;
+        options.target = f.kind == TaskKind::kBinary ? TreeTarget::kBinary : f.kind == TaskKind::kMulticlass ? TreeTarget::kClass : f.kind == TaskKind::kAmount ? TreeTarget::kAmount : TreeTarget::kValue;
+        options.classes = f.columns;
+        Scores scores(rows * f.columns);
+        for (std::int32_t k = 0; k < folds; ++k) {
+            std::vector<std::size_t> own, others;
+            for (const auto r : f.learned) (f.fold[r] == k ? own : others).push_back(r);
+            auto trees = train_trees(f, learn, columns, others, options);
+            if (!trees) return trees.error();
+            PERENNIAL_TRY(put_scores(f, *trees, learn, columns, own, scores));
+        }
+        if (const double loss = total_loss(f, {}, scores); loss < best_loss) {
+            best_loss = loss;
+            best.out_of_fold = std::move(scores);
+            chosen = options;
+        }
+    }
+    auto trees = train_trees(f, learn, columns, f.learned, chosen);
+    if (!trees) return trees.error();
+    best.trees = std::move(*trees);
+    best.all.resize(rows * f.columns);
+    std::vector<std::size_t> every(rows);
+    std::iota(every.begin(), every.end(), std::size_t{0});
+    PERENNIAL_TRY(put_scores(f, best.trees, ask, columns, every, best.all));
+    return best;
+}
+
+LinearFit fit_linear(const Frame& f, std::span<const float> matrix, std::size_t columns) {
+    LinearFit fit;
+    const std::size_t rows = f.target.size();
+    std::vector<double> x(rows * columns);
+    for (std::size_t c = 0; c < columns; ++c) {
+        double n = 0, sum = 0, squares = 0;
+        for (const auto r : f.learned)
+            if (const auto v = double{model::tamed(matrix[r * columns + c])}; !std::isnan(v)) n += 1, sum += v, squares += v * v;
+        const double mean = n > 0 ? sum / n : 0, variance = n > 0 ? squares / n - mean * mean : 0;
+        fit.mean.push_back(static_cast<float>(mean));
+        fit.scale.push_back(variance > 1e-10 ? static_cast<float>(1 / std::sqrt(variance)) : 0.0f);
+        for (std::size_t r = 0; r < rows; ++r) {
+            const double v = double{model::tamed(matrix[r * columns + c])};
+            x[r * columns + c] = std::isnan(v) ? 0 : (v - double{fit.mean[c]}) * double{fit.scale[c]};
+        }
+    }
+    const auto learn = [&](std::span<const std::size_t> chosen, double scale) {
+        std::vector<double> part;
+        std::vector<std::uint8_t> labels;
+        for (const auto r : chosen) {
+            for (std::size_t c = 0; c < columns; ++c) part.push_back(scale * x[r * columns + c]);
+            labels.push_back(f.target[r] > 0.5f);
+        }
+        auto beta = fit_logistic(part, columns, labels);
+        for (std::size_t c = 1; c <= columns; ++c) beta[c] *= scale;
+        return beta;
+    };
+    const auto score = [&](std::span<const double> beta, std::size_t r) {
+        double z = beta[0];
+        for (std::size_t c = 0; c < columns; ++c) z += beta[c + 1] * x[r * columns + c];
+        return std::clamp(z, -12.0, 12.0);
+    };
+    const auto folds = *std::ranges::max_element(f.fold) + 1;
+    double best_loss = INFINITY, best_scale = 1;
+    for (const double scale : kLinearScales) {
+        Scores scores(rows);
+        for (std::int32_t k = 0; k < folds; ++k) {
+            std::vector<std::size_t> others;
+            for (const auto r : f.learned)
+                if (f.fold[r] != k) others.push_back(r);
+            const auto beta = learn(others, scale);
+            for (const auto r : f.learned)
+                if (f.fold[r] == k) scores[r] = score(beta, r);
+        }
+        if (const double loss = total_loss(f, {}, scores); loss < best_loss) best_loss = loss, best_scale = scale, fit.out_of_fold = std::move(scores);
+    }
+    fit.beta = learn(f.learned, best_scale);
+    for (std::size_t r = 0; r < rows; ++r) fit.all.push_back(score(fit.beta, r));
+    return fit;
+}
+
+std::vector<float> with_columns(std::span<const float> features, std::size_t columns, std::span<const double> extra, std::size_t extra_columns) {
+    const std::size_t rows = extra_columns > 0 ? extra.size() / extra_columns : 0;
+    std::vector<float> out;
+    for (std::size_t r = 0; r < rows; ++r) {
+        out.insert(out.end(), features.begin() + static_cast<std::ptrdiff_t>(r * columns), features.begin() + static_cast<std::ptrdiff_t>((r + 1) * columns));
+        for (std::size_t k = 0; k < extra_columns; ++k) out.push_back(static_cast<float>(extra[r * extra_columns + k]));
+    }
+    return out;
+}
+
+std::vector<float> hand_matrix(const TaskTable& table) {
+    std::vector<double> gaps(table.rows.gap_days.begin(), table.rows.gap_days.end());
+    return with_columns(table.rows.features, table.rows.feature_names.size(), gaps, 1);
+}
+
+}  // namespace perennial::predict

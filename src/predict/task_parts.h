@@ -1,0 +1,33 @@
+// What answers a task without the network, and the trees that read the network's score beside hand features.
+// R rows, Z columns of a score. Threads: as BoostedTrees.
+#pragma once
+
+#include "predict/boosted_trees.h"
+#include "predict/task_score.h"
+#include "predict/task_table.h"
+
+namespace perennial::predict {
+
+struct TreeFit {
+    BoostedTrees trees;
+    Scores out_of_fold, all;  // [R, Z]; the first of learned rows, the second of all
+};
+
+// `learn` [R, columns] is what learned rows show, `ask` what is asked with in the end (the same for hand features). The
+// settings with the smallest out-of-fold loss.
+Result<TreeFit> fit_trees(const Frame& f, std::span<const float> learn, std::span<const float> ask, std::size_t columns, const TaskSpec& spec);
+
+// Logistic rule on tamed, standardised features; missing is average.
+struct LinearFit {
+    std::vector<double> beta;
+    std::vector<float> mean, scale;
+    Scores out_of_fold, all;
+};
+LinearFit fit_linear(const Frame& f, std::span<const float> matrix, std::size_t columns);
+
+// Hand features and the days since the last event: what trees and the linear rule read.
+std::vector<float> hand_matrix(const TaskTable& table);
+// `features` [R, columns] with `extra` [R, extra_columns] behind them.
+std::vector<float> with_columns(std::span<const float> features, std::size_t columns, std::span<const double> extra, std::size_t extra_columns);
+
+}  // namespace perennial::predict

@@ -1,0 +1,120 @@
+#include "predict/task_score.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "predict/churn.h"
+
+namespace perennial::predict {
+namespace {
+
+using model::TaskKind;
+
+// How strongly, in nats, a calibration is held to none: what a few labels cannot tell stays as it is without them.
+constexpr double kNoCalibration = 1;
+constexpr double kLeastShare = 1e-6;
+
+double softplus(double x) noexcept { return x > 30 ? x : std::log1p(std::exp(x)); }
+
+double loss_of(const Frame& f, const Calibration& c, std::span<const double> z, double y) {
+    if (f.kind == TaskKind::kBinary) {
+        const double x = c.a * z[0] + c.b;
+        return softplus(x) - y * x;
+    }
+    if (f.kind == TaskKind::kMulticlass) {
+        const double most = c.a * std::ranges::max(z);
+        double sum = 0;
+        for (const double value : z) sum += std::exp(c.a * value - most);
+        return most + std::log(sum) - c.a * z[static_cast<std::size_t>(y)];
+    }
+    const double off = c.a * z[0] + c.b - y;
+    return off * off / (2 * f.variance);
+}
+
+}  // namespace
+
+bool is_class(TaskKind kind) noexcept { return kind == TaskKind::kBinary || kind == TaskKind::kMulticlass; }
+
+void calibrated(const Frame& f, const Calibration& c, std::span<const double> z, std::span<double> p) {
+    if (f.kind == TaskKind::kBinary) {
+        p[0] = 1 / (1 + std::exp(-(c.a * z[0] + c.b)));
+    } else if (f.kind == TaskKind::kMulticlass) {
+        const double most = c.a * std::ranges::max(z);
+        double sum = 0;
+        for (std::size_t k = 0; k < z.size(); ++k) sum += p[k] = std::exp(c.a * z[k] - most);
+        for (double& share : p) share /= sum;
+    } else {
+        p[0] = c.a * z[0] + c.b;
+        if (f.kind == TaskKind::kAmount) p[0] = std::max(p[0], 0.0);
+    }
+}
+
+double total_loss(const Frame& f, const Calibration& c, std::span<const double> z) {
+    double sum = 0;
+    for (const auto r : f.learned) sum += double{f.weight[r]} * loss_of(f, c, z.subspan(r * f.columns, f.columns), double{f.target[r]});
+    return sum;
+}
+
+Calibration calibrate(const Frame& f, std::span<const double> z) {
+    Calibration c;
+    if (f.kind == TaskKind::kMulticlass) {
+        double best = INFINITY;
+        for (int step = -12; step <= 8; ++step) {
+            const Calibration tried{std::exp2(step / 4.0), 0};
+            const double value = total_loss(f, tried, z) + kNoCalibration * std::pow(std::log(tried.a), 2);
+            if (value < best) best = value, c = tried;
+        }
+        return c;
+    }
+    if (f.kind != TaskKind::kBinary) {
+        double n = 0, zx = 0, zy = 0;
+        for (const auto r : f.learned) n += double{f.weight[r]}, zx += double{f.weight[r]} * z[r], zy += double{f.weight[r]} * double{f.target[r]};
+        zx /= n, zy /= n;
+        double xx = kNoCalibration * f.variance, xy = xx;
+        for (const auto r : f.learned) xx += double{f.weight[r]} * (z[r] - zx) * (z[r] - zx), xy += double{f.weight[r]} * (z[r] - zx) * (double{f.target[r]} - zy);
+        c.a = std::max(0.0, xy / xx);
+        c.b = zy - c.a * zx;
+        return c;
+    }
+    for (int step = 0; step < 30; ++step) {
+        double ga = kNoCalibration * (c.a - 1), gb = kNoCalibration * c.b, haa = kNoCalibration, hab = 0, hbb = kNoCalibration;
+        for (const auto r : f.learned) {
+            const double p = 1 / (1 + std::exp(-(c.a * z[r] + c.b))), w = double{f.weight[r]}, d = w * (p - double{f.target[r]}), h = w * p * (1 - p);
+            ga += d * z[r], gb += d;
+            haa += h * z[r] * z[r], hab += h * z[r], hbb += h;
+        }
+        const double det = haa * hbb - hab * hab, da = (hbb * ga - hab * gb) / det, db = (haa * gb - hab * ga) / det;
+        const double length = std::min(1.0, 2 / std::max(1e-12, std::abs(da) + std::abs(db)));
+        c.a -= length * da, c.b -= length * db;
+        if (std::abs(da) + std::abs(db) < 1e-9) break;
+    }
+    return c;
+}
+
+std::vector<double> judged_predictions(const Frame& f, const Calibration& c, std::span<const double> z) {
+    std::vector<double> p(f.judged.size() * f.columns);
+    for (std::size_t i = 0; i < f.judged.size(); ++i) calibrated(f, c, z.subspan(f.judged[i] * f.columns, f.columns), std::span(p).subspan(i * f.columns, f.columns));
+    return p;
+}
+
+Scores network_scores(const Frame& f, const model::TargetScale& scale, std::span<const float> outputs) {
+    const std::size_t rows = f.target.size(), width = outputs.size() / rows;
+    Scores z(rows * f.columns);
+    std::vector<double> p(f.columns);
+    for (std::size_t r = 0; r < rows; ++r) {
+        const auto row = outputs.subspan(r * width, width);
+        if (f.kind == TaskKind::kBinary) {
+            z[r] = double{row[0]};
+            continue;
+        }
+        model::to_prediction(f.kind, scale, row, p);
+        for (std::size_t k = 0; k < f.columns; ++k) z[r * f.columns + k] = f.kind == TaskKind::kMulticlass ? std::log(std::max(p[k], kLeastShare)) : p[k];
+    }
+    return z;
+}
+
+void to_score(TaskKind kind, std::span<double> p) {
+    for (double& x : p) x = kind == TaskKind::kBinary ? log_odds(x) : kind == TaskKind::kMulticlass ? std::log(std::max(x, kLeastShare)) : x;
+}
+
+}  // namespace perennial::predict

@@ -1,0 +1,45 @@
+// Scores of a task's rows by one method, and what makes predictions of them: a calibration fitted on out-of-fold scores.
+// Z columns of a score: C for classes more than two, else 1. Threads: pure functions.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "model/task.h"
+
+namespace perennial::predict {
+
+// What a task is in numbers, for all the helpers.
+struct Frame {
+    model::TaskKind kind;
+    std::size_t columns;           // Z = C for classes more than two, else 1
+    std::vector<float> target, weight;
+    std::vector<std::size_t> learned, judged;
+    std::vector<std::int32_t> fold;
+    double variance = 1;           // of the targets that are learned
+};
+
+using Scores = std::vector<double>;  // [R, Z]: log odds, log shares, or values
+
+bool is_class(model::TaskKind kind) noexcept;  // two or more
+
+// What calibrates a score: probabilities (a z + b for log odds, a z for classes' log shares), values (a x + b).
+struct Calibration { double a = 1, b = 0; };
+
+// Calibrated predictions [Z] of a row from its score [Z].
+void calibrated(const Frame& f, const Calibration& c, std::span<const double> z, std::span<double> p);
+// The same for the judged rows, [judged, Z], of scores [R, Z].
+std::vector<double> judged_predictions(const Frame& f, const Calibration& c, std::span<const double> z);
+
+// Weighted negative log likelihood of the learned rows, of values half the squared error in variances.
+double total_loss(const Frame& f, const Calibration& c, std::span<const double> z);
+// Held to a = 1, b = 0 by one nat. Newton for log odds, a search for classes, least squares for values.
+Calibration calibrate(const Frame& f, std::span<const double> z);
+
+// Scores of raw outputs of a head [R, output_count].
+Scores network_scores(const Frame& f, const model::TargetScale& scale, std::span<const float> outputs);
+// Probabilities or values to scores, in place.
+void to_score(model::TaskKind kind, std::span<double> p);
+
+}  // namespace perennial::predict
