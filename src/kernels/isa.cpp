@@ -10,18 +10,19 @@
 namespace perennial::kernels {
 namespace {
 
-constexpr Table kScalarTable{scalar::linear, scalar::linear_rows, scalar::rms_norm, scalar::swiglu, scalar::gated_add,
+constexpr Table kScalarTable{scalar::linear, scalar::linear_rows, scalar::linear_backward, scalar::rms_norm, scalar::swiglu, scalar::gated_add,
                              scalar::softmax, scalar::attend_row, scalar::attend_row_backward, scalar::above,
                              scalar::int8_bounds, scalar::rms_norm_backward, scalar::swiglu_backward,
                              scalar::gated_add_backward, scalar::loss_strip, scalar::loss_table};
 #if PERENNIAL_KERNELS_X86
-constexpr Table kAvx2Table{avx2::linear, avx2::linear_rows, avx2::rms_norm, avx2::swiglu, avx2::gated_add, avx2::softmax,
+constexpr Table kAvx2Table{avx2::linear, avx2::linear_rows, avx2::linear_backward, avx2::rms_norm, avx2::swiglu, avx2::gated_add, avx2::softmax,
                            avx2::attend_row, avx2::attend_row_backward, avx2::above, avx2::int8_bounds,
                            avx2::rms_norm_backward, avx2::swiglu_backward, avx2::gated_add_backward, avx2::loss_strip,
                            avx2::loss_table};
 // Only what measured faster than eight lanes.
 constexpr Table kAvx512Table = [] {
     Table table = kAvx2Table;
+    table.linear_backward = avx512::linear_backward;
     table.attend_row = avx512::attend_row;
     table.attend_row_backward = avx512::attend_row_backward;
     table.rms_norm = avx512::rms_norm;

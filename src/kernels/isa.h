@@ -80,6 +80,8 @@ struct Table {
                    std::size_t out) noexcept;
     void (*linear_rows)(const float* x, const float* weight, const float* bias, const std::int32_t* chosen, float* y,
                         std::size_t in, std::size_t count) noexcept;
+    void (*linear_backward)(const float* d_y, const float* weight, float* d_x, std::size_t rows, std::size_t in, std::size_t out,
+                            bool add) noexcept;
     void (*rms_norm)(const float* x, const float* gain, float* out, std::size_t rows, std::size_t width, float eps) noexcept;
     void (*swiglu)(const float* gate_and_value, float* out, std::size_t rows, std::size_t width) noexcept;
     void (*gated_add)(float* x, const float* gate, const float* y, std::size_t count) noexcept;

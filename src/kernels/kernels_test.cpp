@@ -64,6 +64,40 @@ TEST_P(Variants, linear_agrees_for_every_width_up_to_three_vectors_and_odd_shape
             }
 }
 
+TEST_P(Variants, the_gradient_of_linear_agrees_for_every_width_up_to_six_vectors) {
+    for (std::size_t in = 1; in <= 100; ++in)
+        for (const std::size_t rows : {1u, 3u, 4u, 9u})
+            for (const std::size_t out : {1u, 5u, 16u}) {
+                const auto d_y = random(rows * out, rng), w = random(out * in, rng), before = random(rows * in, rng);
+                for (const bool add : {false, true}) {
+                    auto want = before, got = before;
+                    scalar.linear_backward(d_y.data(), w.data(), want.data(), rows, in, out, add);
+                    vectors().linear_backward(d_y.data(), w.data(), got.data(), rows, in, out, add);
+                    expect_near(got, want, tolerance(out));
+                }
+            }
+}
+
+TEST(Linear, gradient_is_that_of_the_forward_formula) {
+    Rng rng(3);
+    const std::size_t rows = 3, in = 5, out = 4;
+    const auto x = random(rows * in, rng), w = random(out * in, rng), d_y = random(rows * out, rng);
+    std::vector<float> y(rows * out), d_x(rows * in);
+    const auto value = [&](const std::vector<float>& at) {  // <d_y, x W^T>, linear in x: a difference is exact
+        linear(at, w, {}, y, in, out);
+        double sum = 0;
+        for (std::size_t i = 0; i < y.size(); ++i) sum += static_cast<double>(d_y[i]) * y[i];
+        return sum;
+    };
+    linear_backward(d_y, w, d_x, in, out);
+    const double before = value(x);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        auto moved = x;
+        moved[i] += 1;
+        EXPECT_NEAR(value(moved) - before, d_x[i], 1e-5);
+    }
+}
+
 TEST_P(Variants, norm_and_gates_agree_for_every_width_up_to_three_vectors) {
     for (std::size_t width = 1; width <= 49; ++width) {
         const std::size_t rows = 3;

@@ -1,5 +1,6 @@
 // linear.h eight lanes at a time. The rows of W stream past tiles of x: W is read once for all rows of x.
 #include "kernels/avx2_math.h"
+#include "kernels/linear_lanes.h"
 #include "kernels/variants.h"
 
 // At -O2 GCC keeps an array of vectors in memory unless every loop over it is unrolled.
@@ -69,6 +70,10 @@ void linear_rows(const float* x, const float* weight, const float* bias, const s
         const auto o = static_cast<std::size_t>(chosen[k]);
         y[k] = dot(x, weight + o * in, in) + (bias != nullptr ? bias[o] : 0.0f);
     }
+}
+
+void linear_backward(const float* d_y, const float* weight, float* d_x, std::size_t rows, std::size_t in, std::size_t out, bool add) noexcept {
+    linear_backward_of<Vector>(d_y, weight, d_x, rows, in, out, add);
 }
 
 }  // namespace perennial::kernels::avx2

@@ -23,4 +23,13 @@ void linear_rows(const float* x, const float* weight, const float* bias, const s
     }
 }
 
+void linear_backward(const float* d_y, const float* weight, float* d_x, std::size_t rows, std::size_t in, std::size_t out, bool add) noexcept {
+    for (std::size_t r = 0; r < rows; ++r)
+        for (std::size_t i = 0; i < in; ++i) {
+            float sum = add ? d_x[r * in + i] : 0.0f;
+            for (std::size_t o = 0; o < out; ++o) sum += d_y[r * out + o] * weight[o * in + i];
+            d_x[r * in + i] = sum;
+        }
+}
+
 }  // namespace perennial::kernels::scalar

@@ -16,15 +16,6 @@ namespace {
 
 using Floats = std::vector<float>;
 
-// [rows, columns] to [columns, rows].
-Floats transposed(std::span<const float> x, std::size_t rows) {
-    const std::size_t columns = x.size() / rows;
-    Floats out(x.size());
-    for (std::size_t r = 0; r < rows; ++r)
-        for (std::size_t c = 0; c < columns; ++c) out[c * rows + r] = x[r * columns + c];
-    return out;
-}
-
 void add(std::span<float> to, std::span<const float> x) {
     for (std::size_t i = 0; i < to.size(); ++i) to[i] += x[i];
 }
@@ -60,25 +51,12 @@ std::vector<PathPoint> path(std::size_t count) {
 
 double Attribution::missing() const noexcept { return value - baseline - std::accumulate(effects.begin(), effects.end(), 0.0); }
 
-Explainer::Explainer(const Network& network) : network_(network) {
-    const auto d = static_cast<std::size_t>(network.config_.width), f = static_cast<std::size_t>(network.config_.hidden);
-    for (const auto& block : network.blocks_) {
-        const std::span<const float> qkv = block.qkv;
-        blocks_.push_back({transposed(qkv.first(d * d), d), transposed(qkv.subspan(d * d), 2 * d), transposed(block.attention_out, d),
-                           transposed(block.attention_gate, d), transposed(block.ffn_in, 2 * f), transposed(block.ffn_out, d),
-                           transposed(block.ffn_gate, d)});
-    }
-}
-
 std::vector<Readout> Explainer::contrasts(const Request& request, std::span<const std::int32_t> products, std::span<const float> shares) const {
     const auto width = static_cast<std::size_t>(network_.config_.width);
     assert(shares.size() == network_.products());
-    std::vector<double> mean(width);
-    double mean_bias = 0;
-    for (std::size_t p = 0; p < shares.size(); ++p) {
-        for (std::size_t i = 0; i < width; ++i) mean[i] += static_cast<double>(shares[p]) * network_.product_[p * width + i];
-        mean_bias += static_cast<double>(shares[p]) * network_.product_bias_[p];
-    }
+    Floats mean(width);
+    kernels::linear_backward(shares, network_.product_, mean, width, shares.size());
+    const double mean_bias = std::inner_product(shares.begin(), shares.end(), network_.product_bias_.begin(), 0.0);
     const std::size_t gap = request.same_occasion ? kSameOccasionGap : network_.config_.has_time ? timed_gap_days(request.gap_days) : kUnknownGap;
     std::vector<Readout> out;
     for (const auto product : products) {
@@ -86,7 +64,7 @@ std::vector<Readout> Explainer::contrasts(const Request& request, std::span<cons
         Floats direction(width);  // by h, the request's scale applied
         double rest = network_.product_bias_[static_cast<std::size_t>(product)] - mean_bias;
         for (std::size_t i = 0; i < width; ++i) {
-            const double apart = vector[i] - mean[i];
+            const double apart = static_cast<double>(vector[i]) - mean[i];
             direction[i] = static_cast<float>(apart * (1 + network_.request_scale_[gap * width + i]));
             rest += apart * network_.request_shift_[gap * width + i];
         }
@@ -123,7 +101,6 @@ Readout Explainer::hazard(double from_days, double to_days) const {
 // walk the path. Forward at a point of it keeps what backward needs. Only the last position is read, so the last block
 // works out its query and what follows for that position alone.
 struct Explainer::Pass {
-    const Explainer& explainer;
     const Network& network;
     std::size_t count, held, active, width, heads, hidden, window;  // count T = held + active A
     Floats x0, delta;                                               // [A, D]
@@ -138,7 +115,7 @@ struct Explainer::Pass {
     Floats out, h, d_h, d_x, d_in, d_branch, d_gate, d_norm, d_part, d_wide, d_active, d_q, d_kv, d_bias, no_gain;
 
     Pass(const Explainer& of, std::span<const Step> steps, std::size_t held_steps, Absent absent)
-        : explainer(of), network(of.network_), count(steps.size()), held(held_steps), active(count - held), width(static_cast<std::size_t>(network.config_.width)),
+        : network(of.network_), count(steps.size()), held(held_steps), active(count - held), width(static_cast<std::size_t>(network.config_.width)),
           heads(static_cast<std::size_t>(network.config_.heads)), hidden(static_cast<std::size_t>(network.config_.hidden)),
           window(std::min(count, static_cast<std::size_t>(network.config_.history_limit))), x0(active * width), delta(active * width),
           layers(network.blocks_.size()), h(width), d_h(width), d_kv(2 * count * width), d_bias(heads * window), no_gain(width) {
@@ -234,29 +211,28 @@ struct Explainer::Pass {
         d_x.resize(width);
         kernels::rms_norm_backward(out, network.norm_, d_h, d_x, no_gain, kNormEps);
         for (std::size_t b = layers.size(); b-- > 0;) {
-            block_backward(layers[b], network.blocks_[b], explainer.blocks_[b]);
+            block_backward(layers[b], network.blocks_[b]);
             d_x = d_in;
         }
     }
 
     // d_x [R, D] by the block's output to d_in [A, D] by its input.
-    void block_backward(Layer& l, const Network::Block& w, const Transposed& t) {
+    void block_backward(Layer& l, const Network::Block& w) {
         const std::size_t rows = count - l.from, size = rows * width;
         for (auto* x : {&d_branch, &d_gate, &d_part, &d_q}) x->resize(size);
         d_active.resize(rows * hidden);
         d_wide.resize(2 * rows * hidden);
         d_norm.resize(size);
         kernels::gated_add_backward(l.ffn_gate, l.ffn, d_x, d_gate, d_branch);
-        kernels::linear(d_branch, t.ffn_out, {}, d_active, width, hidden);
+        kernels::linear_backward(d_branch, w.ffn_out, d_active, hidden, width);
         kernels::swiglu_backward(l.wide, d_active, d_wide, hidden);
-        kernels::linear(d_wide, t.ffn_in, {}, d_norm, 2 * hidden, width);
-        kernels::linear(d_gate, t.ffn_gate, {}, d_part, width, width);
-        add(d_norm, d_part);
+        kernels::linear_backward(d_wide, w.ffn_in, d_norm, width, 2 * hidden);
+        kernels::linear_backward(d_gate, w.ffn_gate, d_norm, width, width, true);
         kernels::rms_norm_backward(l.mid, w.ffn_norm, d_norm, d_norm, no_gain, kNormEps);
         add(d_x, d_norm);  // by `mid` now
 
         kernels::gated_add_backward(l.gate, l.attention, d_x, d_gate, d_branch);
-        kernels::linear(d_branch, t.attention_out, {}, d_part, width, width);
+        kernels::linear_backward(d_branch, w.attention_out, d_part, width, width);
         std::ranges::fill(d_q, 0.0f);
         std::ranges::fill(d_kv, 0.0f);
         for (std::size_t i = l.from; i < count; ++i) {
@@ -265,12 +241,11 @@ struct Explainer::Pass {
             kernels::table().attend_row_backward(keys, d_part.data() + (i - l.from) * width, d_q.data() + (i - l.from) * width, d_keys, d_keys + width, d_bias.data());
         }
         d_norm.resize(active * width);
-        kernels::linear(std::span<const float>(d_kv).subspan(held * 2 * width), t.kv, {}, d_norm, 2 * width, width);
+        const std::span<const float> qkv = w.qkv;
+        kernels::linear_backward(std::span<const float>(d_kv).subspan(held * 2 * width), qkv.subspan(width * width), d_norm, width, 2 * width);
         const auto own = std::span(d_norm).subspan((l.from - held) * width);
-        kernels::linear(d_q, t.q, {}, d_part, width, width);
-        add(own, d_part);
-        kernels::linear(d_gate, t.attention_gate, {}, d_part, width, width);
-        add(own, d_part);
+        kernels::linear_backward(d_q, qkv.first(width * width), own, width, width, true);
+        kernels::linear_backward(d_gate, w.attention_gate, own, width, width, true);
         d_in.resize(active * width);
         kernels::rms_norm_backward(l.in, w.attention_norm, d_norm, d_in, no_gain, kNormEps);
         add(std::span(d_in).subspan((l.from - held) * width), d_x);

@@ -40,10 +40,10 @@ struct AttributionOptions {
     bool integrate = true;        // false: gradient times input, one point alone; what integration is compared with
 };
 
-// Holds the network's block weights once more, transposed. The network must outlive it. O(L D (D + F)) to build.
+// Holds nothing of its own: the network must outlive it.
 class Explainer {
 public:
-    explicit Explainer(const Network& network);
+    explicit Explainer(const Network& network) noexcept : network_(network) {}
 
     // Logit of each product less the mean logit under `shares` [P] (sum 1): with the network's own shares its gradient is
     // that of the log-probability. For sessions with at least one event. O(P D).
@@ -57,11 +57,9 @@ public:
     std::vector<Attribution> attribute(std::span<const Step> steps, std::span<const Readout> readouts, const AttributionOptions& options) const;
 
 private:
-    struct Transposed { std::vector<float> q, kv, attention_out, attention_gate, ffn_in, ffn_out, ffn_gate; };
     struct Pass;  // one sequence
 
     const Network& network_;
-    std::vector<Transposed> blocks_;
 };
 
 }  // namespace perennial::model
