@@ -120,7 +120,7 @@ Result<std::shared_ptr<const catalog::Catalog>> Answers::catalogue() const {
     return catalogue_;
 }
 
-Result<json::object> Answers::recommendations(const profile::CustomerKey& customer, std::size_t count, bool explain) const {
+Result<json::object> Answers::recommendations(const profile::CustomerKey& customer, std::size_t count, decide::Reasons reasons) const {
     auto catalogue = this->catalogue();
     if (!catalogue) return catalogue.error();
     const UtcTime as_of = now();
@@ -128,9 +128,9 @@ Result<json::object> Answers::recommendations(const profile::CustomerKey& custom
     std::vector<decide::Causes> causes;
     std::size_t events = 0;
     PERENNIAL_TRY(with_state(customer, [&](predict::CustomerState& state) {
-        chosen = decide::recommend(models_, **catalogue, state, as_of, count);
+        chosen = decide::recommend(models_, **catalogue, state, as_of, count, reasons);
         events = state.events();
-        if (!explain || !chosen) return;
+        if (reasons != decide::Reasons::kFull || !chosen) return;
         std::vector<std::string> named;
         for (const auto& r : chosen->products) named.push_back(r.product);
         causes = decide::causes(models_, **catalogue, state.steps(), as_of, named);
@@ -138,13 +138,19 @@ Result<json::object> Answers::recommendations(const profile::CustomerKey& custom
     if (!chosen) return chosen.error();
     json::array products;
     for (const auto& r : chosen->products) {
+        products.push_back(json::object{{"product_id", r.product}, {"title", r.title}, {"category", r.category}, {"price", money(r.price, r.currency)}, {"score", r.score}});
+        if (reasons == decide::Reasons::kNone) continue;
+        auto& product = products.back().as_object();
         json::object reason{{"kind", decide::name(r.reason)}, {"en", r.reason_en}, {"zh", r.reason_zh}};
         if (!r.because_of.empty()) reason["because_of"] = r.because_of;
         if (r.reason == decide::ReasonKind::kBecause) reason["event_time"] = iso8601(r.because_time), reason["effect"] = r.because_effect;
-        products.push_back(json::object{{"product_id", r.product}, {"title", r.title}, {"category", r.category}, {"price", money(r.price, r.currency)},
-                                        {"score", r.score}, {"reason", std::move(reason)}});
-        if (const auto place = products.size() - 1; place < causes.size() && !causes[place].events.empty())
-            products.back().as_object()["explanation"] = causes_json(causes[place]);
+        product["reason"] = std::move(reason);
+        if (reasons != decide::Reasons::kFull) continue;
+        if (const auto place = products.size() - 1; place < causes.size() && !causes[place].events.empty()) product["explanation"] = causes_json(causes[place]);
+        if (r.moved_by.empty()) continue;
+        json::array moved_by;
+        for (const auto& [group, effect] : r.moved_by) moved_by.push_back(json::object{{"group", predict::name(group)}, {"effect", effect}});
+        product["moved_by"] = std::move(moved_by);
     }
     return json::object{{"customer", customer.substr(customer.find(':') + 1)}, {"known_customer", chosen->known_customer}, {"as_of", iso8601(as_of)},
                         {"model", models_.run}, {"events_known", events}, {"recommendations", std::move(products)},

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "decide/recommend.h"
 #include "predict/customer_states.h"
 #include "predict/shop_models.h"
 #include "profile/rfm.h"
@@ -31,8 +32,8 @@ public:
     static Result<std::unique_ptr<Answers>> open(const profile::Store& store, const std::filesystem::path& shop, unsigned threads,
                                                  predict::CustomerStates* states = nullptr);
 
-    // `explain`: each of the first decide::kExplainedLimit products with the customer's events by their effect on it.
-    Result<boost::json::object> recommendations(const profile::CustomerKey& customer, std::size_t count, bool explain = false) const;
+    // With Reasons::kFull each of the first decide::kExplainedLimit products with the customer's events by their effect on it.
+    Result<boost::json::object> recommendations(const profile::CustomerKey& customer, std::size_t count, decide::Reasons reasons) const;
     // Errors: kNotFound.
     Result<boost::json::object> customer(const profile::CustomerKey& customer) const;
     const std::string& run() const noexcept { return models_.run; }            // that answers; empty: none is trained

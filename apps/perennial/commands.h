@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "decide/reasons.h"
 #include "predict/settings_search.h"
 
 namespace perennial::app {
@@ -42,7 +43,13 @@ struct TrainCommand {
 };
 struct EvaluateCommand { Common common; double seconds_limit = 90; };
 struct CustomerCommand { Common common; std::string id; bool anonymous = false; };
-struct RecommendCommand { Common common; std::string customer; bool anonymous = false, explain = false; std::size_t count = 10; };
+struct RecommendCommand {
+    Common common;
+    std::string customer;
+    bool anonymous = false;
+    std::size_t count = 10;
+    decide::Reasons reasons = decide::Reasons::kShort;
+};
 struct ServeCommand { Common common; std::string listen; };
 struct RunCommand { Common common; std::vector<fs::path> files; std::string mapping, listen; bool serve = true; double seconds_limit = 60; };
 struct SimulateCommand { Common common; fs::path out; std::uint32_t customers = 2000, products = 400, days = 540; };

@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "item_files.h"
 #include "predict/explanation.h"
+#include "predict/ranker.h"
 #include "predict/shop_models.h"
 #include "profile/store.h"
 #include "shop.h"
@@ -34,8 +35,28 @@ void print(const char* title, const predict::DeletionResult& result) {
     std::fflush(stdout);
 }
 
+boost::json::object to_json(const predict::GroupDeletionResult& result) {
+    boost::json::object named;
+    for (const auto& [group, share] : result.named) named[predict::name(group)] = share;
+    return {{"customers", result.customers}, {"first_group", to_json(result.first)}, {"random_group", to_json(result.random)},
+            {"first_less_random", to_json(result.first_less_random)}, {"greatest", to_json(result.greatest)}, {"first_by_group", std::move(named)}};
+}
+
+void print(const predict::GroupDeletionResult& result) {
+    fmt::print("The trees' sum for the best product without a group: {} customers\n", result.customers);
+    const auto row = [](const char* what, const predict::Interval& i) { fmt::print("  {:<23} {:6.3f} [{:6.3f}, {:6.3f}]\n", what, i.value, i.low, i.high); };
+    row("largest effect", result.first);
+    row("a random group", result.random);
+    row("less random", result.first_less_random);
+    row("each tried in turn", result.greatest);
+    fmt::print("  first group:");
+    for (const auto& [group, share] : result.named) fmt::print("  {} {:.0f} %", predict::name(group), 100 * share);
+    fmt::print("\n");
+}
+
 struct Judged {
     std::shared_ptr<const predict::NetworkRecommender> network;
+    std::shared_ptr<const predict::Ranker> ranker;  // null where no trees decide
     std::vector<sequence::Sequence> sequences;
     std::int64_t now_ms = 0;
 };
@@ -51,7 +72,7 @@ Result<Judged> of_shop(const ExplainCommand& options) {
     if (!models) return models.error();
     if (!models->methods.network) return Error{Code::kNotFound, fmt::format("{}: want a trained network, got none: perennial train", shop->directory.string())};
     std::erase_if(data->sequences, [](const sequence::Sequence& sequence) { return !profile::is_customer(sequence.customer); });
-    return Judged{models->methods.network, std::move(data->sequences), store->last_event_time().ms};
+    return Judged{models->methods.network, models->methods.ranker, std::move(data->sequences), store->last_event_time().ms};
 }
 
 Result<Judged> of_file(const ExplainCommand& options) {
@@ -61,7 +82,7 @@ Result<Judged> of_file(const ExplainCommand& options) {
     if (!network) return network.error();
     if (network->network().products() != sequences->items.size())
         return Error{Code::kInvalid, fmt::format("{}: want weights of the {} items in {}, got {}", options.weights.string(), sequences->items.size(), options.sequences.string(), network->network().products())};
-    return Judged{std::make_shared<const predict::NetworkRecommender>(std::move(*network)), std::move(sequences->users), 0};
+    return Judged{std::make_shared<const predict::NetworkRecommender>(std::move(*network)), nullptr, std::move(sequences->users), 0};
 }
 
 }  // namespace
@@ -77,6 +98,12 @@ Status bench_explain(const ExplainCommand& options) {
         if (result.customers == 0) return Error{Code::kInvalid, fmt::format("want customers with {} events or more, got none", options.removed + 5)};
         if (options.common.json) report[new_products ? "best_new_product" : "best_product"] = to_json(result);
         else print(new_products ? "The best product the customer never had" : "The best product", result);
+    }
+    if (judged->ranker) {
+        const auto result = predict::check_groups_by_deletion(*judged->ranker, judged->sequences, judged->now_ms,
+                                                              {.events_min = options.removed + 5, .customers = options.customers, .seed = options.common.seed, .threads = options.common.threads});
+        if (options.common.json) report["trees"] = to_json(result);
+        else print(result);
     }
     if (options.common.json) fmt::print("{}\n", boost::json::serialize(report));
     return Done{};

@@ -127,7 +127,9 @@ int dispatch(int argc, char** argv) {
     recommend_command->add_option("--customer", recommend_options.customer, "user id")->required();
     recommend_command->add_flag("--anonymous", recommend_options.anonymous, "the id is an anonymous id");
     recommend_command->add_option("-n", recommend_options.count, "how many")->capture_default_str()->check(CLI::Range(1, 100));
-    recommend_command->add_flag("--explain", recommend_options.explain, "the customer's events by their effect on each product");
+    recommend_command->add_option_function<std::string>("--reasons", [&](const std::string& name) { recommend_options.reasons = *decide::reasons_from(name); },
+                                                        "none, short, or full: what a reason rests on, too")
+        ->default_str("short")->check(CLI::IsMember(std::vector<std::string>(std::begin(decide::kReasonsNames), std::end(decide::kReasonsNames))));
     recommend_command->callback([&] { status = recommend(recommend_options); });
 
     ServeCommand serve_options;

@@ -23,6 +23,12 @@ void print(const boost::json::object& explanation) {
                explanation.at("baseline").to_number<double>(), explanation.at("value").to_number<double>());
 }
 
+void print_groups(const boost::json::array& groups) {
+    fmt::print("    in its place by");
+    for (const auto& group : groups) fmt::print("  {} {:+.2f}", std::string_view(group.at("group").as_string()), group.at("effect").to_number<double>());
+    fmt::print("\n");
+}
+
 }  // namespace
 
 Status recommend(const RecommendCommand& options) {
@@ -32,7 +38,7 @@ Status recommend(const RecommendCommand& options) {
     if (!store) return store.error();
     auto answers = Answers::open(*store, shop->directory, options.common.threads);
     if (!answers) return answers.error();
-    auto found = (*answers)->recommendations(options.anonymous ? profile::anonymous_key(options.customer) : profile::user_key(options.customer), options.count, options.explain);
+    auto found = (*answers)->recommendations(options.anonymous ? profile::anonymous_key(options.customer) : profile::user_key(options.customer), options.count, options.reasons);
     if (!found) return found.error();
     if (options.common.json) {
         fmt::print("{}\n", boost::json::serialize(*found));
@@ -42,8 +48,10 @@ Status recommend(const RecommendCommand& options) {
     for (const auto& value : found->at("recommendations").as_array()) {
         const auto& r = value.as_object();
         const auto text = [](const boost::json::value& field) { return std::string(field.as_string()); };
+        const auto reason = r.contains("reason") ? text(r.at("reason").at("en")) : std::string();
         fmt::print("{:<10} {:<38} {:>8.2f} {}  {:.4f}  {}\n", text(r.at("product_id")), text(r.at("title")), r.at("price").at("amount").to_number<double>(),
-                   text(r.at("price").at("currency")), r.at("score").to_number<double>(), text(r.at("reason").at("en")));
+                   text(r.at("price").at("currency")), r.at("score").to_number<double>(), reason);
+        if (r.contains("moved_by")) print_groups(r.at("moved_by").as_array());
         if (r.contains("explanation")) print(r.at("explanation").as_object());
     }
     return Done{};

@@ -117,7 +117,7 @@ Status serve(const ServeCommand& options) {
         return quarantine->sync();
     };
     services.recommendations = [&](const api::RecommendationQuery& query) -> Result<boost::json::value> {
-        auto found = answers.get()->recommendations(query.key(), query.count, query.explain);
+        auto found = answers.get()->recommendations(query.key(), query.count, query.reasons);
         if (!found) return found.error();
         return boost::json::value(std::move(*found));
     };

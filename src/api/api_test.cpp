@@ -177,7 +177,7 @@ struct Shop {
                     if (query.key() == "u:broken") return Error{Code::kIo, "secret path"};
                     if (query.key() == "u:untrained") return Error{Code::kUnsupported, "no model"};
                     if (query.key() == "u:throws") throw std::runtime_error("secret");
-                    if (query.explain) return boost::json::value{{"key", query.key()}, {"explained", true}};
+                    if (query.reasons != decide::Reasons::kShort) return boost::json::value{{"key", query.key()}, {"reasons", decide::kReasonsNames[static_cast<std::size_t>(query.reasons)]}};
                     return boost::json::value{{"key", query.key()}, {"n", query.count}};
                 },
                 .customer = [this](const CustomerQuery& query) -> Result<boost::json::value> {
@@ -261,9 +261,10 @@ TEST(Contract, answers_every_path_as_its_page_says) {
         {"GET", "/v1/recommendations?anonymous_id=x%20y&n=100", "", 200, R"({"key":"a:x y","n":100})"},
         {"GET", "/v1/recommendations?anonymous_id=x&user_id=7&n=1", "", 200, R"({"key":"u:7","n":1})"},
         {"GET", "/v1/recommendations", "", 400, "invalid"},
-        {"GET", "/v1/recommendations?user_id=7&explain=0", "", 200, R"({"key":"u:7","n":10})"},
-        {"GET", "/v1/recommendations?user_id=7&explain=1", "", 200, R"({"key":"u:7","explained":true})"},
-        {"GET", "/v1/recommendations?user_id=7&explain=yes", "", 400, "invalid"},
+        {"GET", "/v1/recommendations?user_id=7&reasons=short", "", 200, R"({"key":"u:7","n":10})"},
+        {"GET", "/v1/recommendations?user_id=7&reasons=full", "", 200, R"({"key":"u:7","reasons":"full"})"},
+        {"GET", "/v1/recommendations?user_id=7&reasons=none", "", 200, R"({"key":"u:7","reasons":"none"})"},
+        {"GET", "/v1/recommendations?user_id=7&reasons=long", "", 400, "invalid"},
         {"GET", "/v1/recommendations?user_id=", "", 400, "invalid"},
         {"GET", "/v1/recommendations?user_id=7&n=0", "", 400, "invalid"},
         {"GET", "/v1/recommendations?user_id=7&n=101", "", 400, "invalid"},

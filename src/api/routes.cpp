@@ -198,9 +198,11 @@ Result<RecommendationQuery> recommendation_query(const Request& request) {
         *out = std::move(*id);
     }
     if (query.user_id.empty() && query.anonymous_id.empty()) return Error{Code::kInvalid, "want user_id or anonymous_id, got neither"};
-    const auto explain = parse_flag("explain", field_of(*fields, "explain"));
-    if (!explain) return explain.error();
-    query.explain = *explain;
+    if (const auto name = field_of(*fields, "reasons"); !name.empty()) {
+        const auto reasons = decide::reasons_from(name);
+        if (!reasons) return Error{Code::kInvalid, fmt::format("reasons: want {}, got '{}'", fmt::join(decide::kReasonsNames, ", "), clip(name, 40))};
+        query.reasons = *reasons;
+    }
     const auto text = field_of(*fields, "n");
     if (text.empty()) return query;
     const auto count = parse_count(text);

@@ -17,6 +17,7 @@
 #include "api/metrics.h"
 #include "base/money.h"
 #include "base/result.h"
+#include "decide/reasons.h"
 #include "event/event.h"
 #include "ingest/segment.h"
 #include "profile/identity.h"
@@ -29,7 +30,7 @@ inline constexpr std::size_t kRecommendationsDefault = 10, kRecommendationsLimit
 struct RecommendationQuery {
     std::string user_id, anonymous_id;  // at least one is set
     std::size_t count = kRecommendationsDefault;  // 1 to kRecommendationsLimit
-    bool explain = false;
+    decide::Reasons reasons = decide::Reasons::kShort;
     profile::CustomerKey key() const;   // the user's where there is one
 };
 

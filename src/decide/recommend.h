@@ -10,13 +10,15 @@
 
 #include "base/result.h"
 #include "catalog/catalog.h"
+#include "decide/reasons.h"
 #include "event/event.h"
 #include "predict/customer_state.h"
+#include "predict/ranker.h"
 #include "predict/shop_models.h"
 
 namespace perennial::decide {
 
-enum class ReasonKind { kRebuyOwn, kRebuyUsual, kBoughtAfter, kViewed, kPopular, kNew, kBecause };
+enum class ReasonKind { kRebuyOwn, kRebuyUsual, kBoughtAfter, kViewed, kPopular, kNew, kBecause, kAlike };
 std::string_view name(ReasonKind kind) noexcept;  // "rebuy_own"
 
 struct Recommendation {
@@ -28,7 +30,8 @@ struct Recommendation {
     std::string because_of;        // the product that the reason speaks of; empty for none
     UtcTime because_time;          // of the event that kBecause names
     double because_effect = 0;     // ... and how far it raises the product's log-odds in the network
-    std::string reason_en, reason_zh;
+    std::string reason_en, reason_zh;              // empty for Reasons::kNone
+    std::vector<predict::RankEffect> moved_by;     // where trees ranked it: what put it in its place, the most first
 };
 
 struct Recommendations {
@@ -45,12 +48,13 @@ inline constexpr double kBecauseEffectMin = 0.1;
 
 // `customer` as extended by the whole timeline; without events for a customer nobody knows, who gets what is popular. At
 // most `count` products, fewer when the rules leave fewer. Its network state is brought up to date. O(P + history), and an
-// explanation (predict/explanation.h) for each product, up to kExplainedLimit, that the network speaks for most.
+// explanation (predict/explanation.h) for each product, up to kExplainedLimit, that the network speaks for most; with
+// Reasons::kNone none, and where trees rank Ranker::effects for each product.
 // Errors: kInvalid when count is not 1 to kRecommendationsLimit.
 Result<Recommendations> recommend(const predict::ShopModels& models, const catalog::Catalog& catalog,
-                                  predict::CustomerState& customer, UtcTime now, std::size_t count);
+                                  predict::CustomerState& customer, UtcTime now, std::size_t count, Reasons reasons);
 // The same for a `timeline` in time order.
 Result<Recommendations> recommend(const predict::ShopModels& models, const catalog::Catalog& catalog,
-                                  std::span<const event::Event> timeline, UtcTime now, std::size_t count);
+                                  std::span<const event::Event> timeline, UtcTime now, std::size_t count, Reasons reasons);
 
 }  // namespace perennial::decide

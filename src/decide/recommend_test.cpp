@@ -60,7 +60,7 @@ protected:
     }
 
     std::vector<Recommendation> ask(const std::vector<event::Event>& timeline, double day, std::size_t n = 10) {
-        return recommend(models_, catalog::Catalog(products_), timeline, after_days({kStart}, day), n)->products;
+        return recommend(models_, catalog::Catalog(products_), timeline, after_days({kStart}, day), n, reasons_)->products;
     }
 
     static std::set<std::string> names(const std::vector<Recommendation>& list) {
@@ -73,6 +73,7 @@ protected:
     std::vector<sequence::Sequence> sequences_;
     std::vector<catalog::Product> products_;
     predict::ShopModels models_;
+    Reasons reasons_ = Reasons::kShort;
 };
 
 TEST_F(Shop, a_just_bought_durable_is_not_offered_and_what_runs_out_comes_back_when_due) {
@@ -174,7 +175,7 @@ TEST_F(Shop, an_unknown_customer_gets_what_is_popular_and_new_products_get_a_pla
 
 TEST_F(Shop, a_count_outside_the_limits_is_an_error) {
     for (const std::size_t n : {std::size_t{0}, kRecommendationsLimit + 1})
-        EXPECT_EQ(recommend(models_, catalog::Catalog(products_), {}, {kStart}, n).error().code, Code::kInvalid);
+        EXPECT_EQ(recommend(models_, catalog::Catalog(products_), {}, {kStart}, n, Reasons::kNone).error().code, Code::kInvalid);
 }
 
 }  // namespace

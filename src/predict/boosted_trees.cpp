@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 #include <xgboost/c_api.h>
 
+#include <algorithm>
+#include <array>
 #include <boost/json.hpp>
+#include <cassert>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -151,11 +154,13 @@ Result<TreeSum> TreeSum::parse(std::string_view json, std::size_t columns) {
             const auto& feature = tree.at("split_indices").as_array();
             const auto& value = tree.at("split_conditions").as_array();
             const auto& missing = tree.at("default_left").as_array();
+            const auto& cover = tree.at("sum_hessian").as_array();
             const auto count = static_cast<std::int32_t>(left.size()), root = static_cast<std::int32_t>(sum.nodes_.size());
             if (count == 0) return corrupt("a tree without nodes");
-            for (const auto size : {right.size(), feature.size(), value.size(), missing.size()})
+            for (const auto size : {right.size(), feature.size(), value.size(), missing.size(), cover.size()})
                 if (size != left.size()) return corrupt(fmt::format("want columns of {} nodes, got {}", count, size));
             sum.roots_.push_back(root);
+            std::vector<std::size_t> level(left.size(), 0);  // 0: the root, or a node that nobody has named yet
             for (std::size_t n = 0; n < left.size(); ++n) {
                 Node node{.value = value.at(n).to_number<float>()};
                 if (whole(left.at(n)) >= 0) {
@@ -165,6 +170,16 @@ Result<TreeSum> TreeSum::parse(std::string_view json, std::size_t columns) {
                     if (l <= self || r <= self || l >= count || r >= count) return corrupt(fmt::format("want children of node {} behind it and below {}, got {} and {}", n, count, l, r));
                     node.feature = whole(feature.at(n));
                     if (node.feature < 0 || static_cast<std::size_t>(node.feature) >= columns) return corrupt(fmt::format("want features below {}, got {}", columns, node.feature));
+                    for (const auto child : {l, r}) {
+                        auto& below = level[static_cast<std::size_t>(child)];
+                        // Two ways to a node would make the work of shapley() grow without bound.
+                        if (below != 0) return corrupt(fmt::format("want one parent a node, got two for node {}", child));
+                        below = level[n] + 1;
+                        if (below > kTreeDepthLimit) return corrupt(fmt::format("want at most {} levels", kTreeDepthLimit));
+                    }
+                    const auto went_left = cover.at(static_cast<std::size_t>(l)).to_number<double>(), went_right = cover.at(static_cast<std::size_t>(r)).to_number<double>();
+                    if (!(went_left >= 0 && went_right >= 0)) return corrupt(fmt::format("want covers >= 0, got {} and {}", went_left, went_right));
+                    node.left_share = went_left + went_right > 0 ? static_cast<float>(went_left / (went_left + went_right)) : 0.5f;
                     node.left = root + l;
                     node.right = root + r;
                     const auto& side = missing.at(n);
@@ -179,18 +194,111 @@ Result<TreeSum> TreeSum::parse(std::string_view json, std::size_t columns) {
     return sum;
 }
 
+bool TreeSum::goes_left(const Node& node, std::span<const float> row) const noexcept {
+    const float x = row[static_cast<std::size_t>(node.feature)];
+    return std::isnan(x) ? node.missing_left : x < node.value;
+}
+
 float TreeSum::part(std::span<const float> row, std::size_t first, std::size_t last) const noexcept {
     float total = 0;
     for (auto tree = first; tree < std::min(last, roots_.size()); ++tree) {
         const Node* node = &nodes_[static_cast<std::size_t>(roots_[tree])];
         while (node->feature >= 0) {
-            const float x = row[static_cast<std::size_t>(node->feature)];
-            const bool left = std::isnan(x) ? node->missing_left : x < node->value;
-            node = &nodes_[static_cast<std::size_t>(left ? node->left : node->right)];
+            node = &nodes_[static_cast<std::size_t>(goes_left(*node, row) ? node->left : node->right)];
         }
         total += node->value;
     }
     return total;
+}
+
+namespace {
+
+// [n][s]: s! (n - 1 - s)! / n!, the weight of a coalition of s of a player's n - 1 others.
+constexpr auto kWeights = [] {
+    std::array<std::array<double, kPlayersLimit>, kPlayersLimit + 1> weights{};
+    for (std::size_t n = 1; n <= kPlayersLimit; ++n) {
+        weights[n][0] = 1.0 / static_cast<double>(n);
+        for (std::size_t s = 1; s < n; ++s) weights[n][s] = weights[n][s - 1] * static_cast<double>(s) / static_cast<double>(n - s);
+    }
+    return weights;
+}();
+
+}  // namespace
+
+// One walk over all leaves. A leaf is reached with the product, over the players on its path, of `follows` (1 or 0: the row's
+// features take all turns of that player) for those who are known, and of `share` (of the training rows) for the others.
+struct TreeSum::Game {
+    const TreeSum& trees;
+    std::span<const float> row;
+    std::span<const std::uint8_t> player_of;
+    std::vector<double>& values;  // [players + 1]
+    struct Turn { std::uint8_t player; bool follows; double share; };
+    std::array<Turn, kPlayersLimit> path{};
+    std::size_t length = 0;
+
+    void walk(const Node& node) {
+        if (node.feature < 0) return leaf(node.value);
+        const auto player = player_of[static_cast<std::size_t>(node.feature)];
+        const bool left = trees.goes_left(node, row);
+        std::size_t at = 0;
+        while (at < length && path[at].player != player) ++at;
+        const Turn before = at < length ? path[at] : Turn{player, true, 1.0};
+        const auto known = length;
+        length = std::max(length, at + 1);
+        for (const bool to_left : {true, false}) {
+            const double share = to_left ? node.left_share : 1.0 - node.left_share;
+            path[at] = {player, before.follows && to_left == left, before.share * share};
+            walk(trees.nodes_[static_cast<std::size_t>(to_left ? node.left : node.right)]);
+        }
+        path[at] = before;
+        length = known;
+    }
+
+    // Adds what the leaf gives to each player. Whoever does not follow must be unknown for the leaf to be reached, so only
+    // coalitions of followers count: coefficients[s] sums, over those of s followers, the shares of the followers left out.
+    void leaf(double value) {
+        std::array<double, kPlayersLimit + 1> coefficients, without;
+        coefficients[0] = 1;
+        double others = value;  // times the shares of those who do not follow
+        std::size_t followers = 0;
+        for (std::size_t k = 0; k < length; ++k) {
+            if (!path[k].follows) {
+                others *= path[k].share;
+                continue;
+            }
+            ++followers;
+            coefficients[followers] = coefficients[followers - 1];
+            for (std::size_t s = followers - 1; s > 0; --s) coefficients[s] = coefficients[s - 1] + path[k].share * coefficients[s];
+            coefficients[0] *= path[k].share;
+        }
+        values.back() += others * coefficients[0];  // nobody known
+        if (others == 0 || length == 0) return;
+        // Sum over coalitions of a player's `length` - 1 others.
+        const auto weighed = [&](const auto& of, std::size_t most) {
+            double sum = 0;
+            for (std::size_t s = 0; s <= most; ++s) sum += kWeights[length][s] * of[s];
+            return sum;
+        };
+        const double against = followers < length ? others * weighed(coefficients, followers) : 0;
+        for (std::size_t k = 0; k < length; ++k) {
+            if (!path[k].follows) {
+                values[path[k].player] -= against;
+                continue;
+            }
+            // The coefficients without this follower: a division by its (share + t).
+            double next = 0;
+            for (std::size_t s = followers; s > 0; --s) without[s - 1] = next = coefficients[s] - path[k].share * next;
+            values[path[k].player] += others * (1.0 - path[k].share) * weighed(without, followers - 1);
+        }
+    }
+};
+
+std::vector<double> TreeSum::shapley(std::span<const float> row, std::span<const std::uint8_t> player_of, std::size_t players) const {
+    assert(players <= kPlayersLimit && player_of.size() == row.size());
+    std::vector<double> values(players + 1, 0.0);
+    Game game{*this, row, player_of, values};
+    for (const auto root : roots_) game.walk(nodes_[static_cast<std::size_t>(root)]);
+    return values;
 }
 
 }  // namespace perennial::predict

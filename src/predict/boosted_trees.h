@@ -56,10 +56,14 @@ private:
 };
 
 // The same trees as plain arrays: a row's sum of leaves in a few microseconds, from any thread. No links, no bias.
+inline constexpr std::size_t kTreeDepthLimit = 64;   // levels that a file's trees may have
+inline constexpr std::size_t kPlayersLimit = 32;     // in shapley()
+
 class TreeSum {
 public:
     static Result<TreeSum> of(const BoostedTrees& trees);
-    // Errors: kCorrupt for JSON that is no model of trees with children inside each tree and features below `columns`.
+    // Errors: kCorrupt for JSON that is no model of trees with each node below one parent, features below `columns`, covers
+    // >= 0 and at most kTreeDepthLimit levels.
     static Result<TreeSum> parse(std::string_view json, std::size_t columns);
     static Result<TreeSum> load(const std::filesystem::path& path, std::size_t columns);
     Status save(const std::filesystem::path& path) const;  // the JSON it was read from
@@ -69,13 +73,24 @@ public:
     float part(std::span<const float> row, std::size_t first, std::size_t last) const noexcept;
     std::size_t trees() const noexcept { return roots_.size(); }
 
+    // What each player adds to the row's sum: Shapley values of the game in which a player's features are known together or
+    // not at all, and the trees go both ways, weighted by the training rows, at what is not known (path-dependent TreeSHAP;
+    // Lundberg et al. 2020). `player_of` [columns]: of each feature, below `players`. Returns [players + 1]; the last is the
+    // expected sum, and all of them add up to operator(). With a player a feature, libxgboost's contributions.
+    // O(leaves x (depth + players on the path^2)).
+    std::vector<double> shapley(std::span<const float> row, std::span<const std::uint8_t> player_of, std::size_t players) const;
+
 private:
     struct Node {
         float value = 0;             // threshold, or what a leaf adds
+        float left_share = 0;        // of the node's training rows, by their second derivatives, those that went left
         std::int32_t feature = -1;   // -1: leaf
         std::int32_t left = 0, right = 0;
         bool missing_left = false;
     };
+    struct Game;
+    bool goes_left(const Node& node, std::span<const float> row) const noexcept;
+
     std::vector<Node> nodes_;
     std::vector<std::int32_t> roots_;
     std::string json_;

@@ -1,6 +1,7 @@
 #include "predict/explanation.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -95,7 +96,7 @@ private:
 
 enum Method : std::size_t { kIntegrated, kGradient, kLeftOut, kLatest, kRandom, kMethods };
 constexpr const char* kMethodNames[kMethods] = {"integrated gradients", "gradient x input", "each left out in turn", "latest", "random"};
-constexpr std::size_t kPaths[] = {4, 8, 16, 32};
+constexpr std::size_t kPaths[] = {2, 4, 8, 16};
 
 struct Findings {
     double removed[kMethods] = {}, hidden[kMethods] = {};
@@ -206,6 +207,55 @@ DeletionResult check_by_deletion(const NetworkRecommender& network, std::span<co
         }
         row.same_first /= count;
         result.path.push_back(row);
+    }
+    return result;
+}
+
+GroupDeletionResult check_groups_by_deletion(const Ranker& ranker, std::span<const sequence::Sequence> sequences, std::int64_t now_ms, const DeletionOptions& options) {
+    std::vector<std::uint32_t> order;
+    for (std::size_t s = 0; s < sequences.size(); ++s)
+        if (sequences[s].steps.size() >= options.events_min) order.push_back(static_cast<std::uint32_t>(s));
+    Rng rng(options.seed);
+    rng.shuffle(order);
+    order.resize(std::min(order.size(), options.customers));
+
+    struct Found { double first = 0, random = 0, greatest = 0; RankGroup group{}; };
+    std::vector<Found> found(order.size());
+    parallel_for(order.size(), 4, options.threads, [&](std::size_t begin, std::size_t end) {
+        for (auto k = begin; k < end; ++k) {
+            const auto c = ranker.candidates(nullptr, sequences[order[k]].steps, now_ms);
+            const auto row_of = [&](std::size_t row) { return std::span(c.features).subspan(row * kRankFeatures, kRankFeatures); };
+            std::size_t best = 0;
+            for (std::size_t row = 1; row < c.products.size(); ++row)
+                if (ranker.trees()(row_of(row)) > ranker.trees()(row_of(best))) best = row;
+            const auto reference = reference_rows(c.products.size());
+            std::array<double, kRankGroups> falls{};
+            for (std::size_t g = 0; g < kRankGroups; ++g)
+                for (const auto other : reference) {
+                    std::vector<float> changed(row_of(best).begin(), row_of(best).end());
+                    for (std::size_t f = 0; f < kRankFeatures; ++f)
+                        if (group_of(static_cast<RankFeature>(f)) == static_cast<RankGroup>(g)) changed[f] = row_of(other)[f];
+                    falls[g] += static_cast<double>(ranker.trees()(row_of(best)) - ranker.trees()(changed)) / static_cast<double>(reference.size());
+                }
+            const auto group = ranker.effects(c, {&best, 1}).front().front().group;
+            found[k] = {falls[static_cast<std::size_t>(group)], std::accumulate(falls.begin(), falls.end(), 0.0) / kRankGroups, *std::ranges::max_element(falls), group};
+        }
+    });
+    GroupDeletionResult result;
+    result.customers = found.size();
+    if (found.empty()) return result;
+    const auto mean = [&](auto&& of) {
+        std::vector<double> values;
+        for (const auto& f : found) values.push_back(of(f));
+        return bootstrap_mean(values, 1000, options.seed);
+    };
+    result.first = mean([](const Found& f) { return f.first; });
+    result.random = mean([](const Found& f) { return f.random; });
+    result.first_less_random = mean([](const Found& f) { return f.first - f.random; });
+    result.greatest = mean([](const Found& f) { return f.greatest; });
+    for (std::size_t g = 0; g < kRankGroups; ++g) {
+        const auto times = std::ranges::count(found, static_cast<RankGroup>(g), &Found::group);
+        if (times > 0) result.named.emplace_back(static_cast<RankGroup>(g), static_cast<double>(times) / static_cast<double>(found.size()));
     }
     return result;
 }

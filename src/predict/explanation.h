@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "predict/network_recommender.h"
+#include "predict/ranker.h"
 #include "predict/statistics.h"
 
 namespace perennial::predict {
@@ -72,5 +74,15 @@ inline constexpr std::size_t kFinePath = 64, kRandomDraws = 10;
 // costly direct answer that gradients stand for. The same for any number of threads.
 DeletionResult check_by_deletion(const NetworkRecommender& network, std::span<const sequence::Sequence> sequences, std::int64_t now_ms,
                                  const DeletionOptions& options);
+
+// The same for the trees: mean fall of their sum for the best candidate when a group's features become those of another
+// candidate of the same customer (mean over reference_rows). `removed`, `path_steps` and `new_products` do not count.
+struct GroupDeletionResult {
+    std::size_t customers = 0;
+    Interval first, random, first_less_random;  // the group with the largest effect (Ranker::effects); any group
+    Interval greatest;                          // the group whose loss counts most, found by trying each
+    std::vector<std::pair<RankGroup, double>> named;  // how often a group came first, as a share of customers
+};
+GroupDeletionResult check_groups_by_deletion(const Ranker& ranker, std::span<const sequence::Sequence> sequences, std::int64_t now_ms, const DeletionOptions& options);
 
 }  // namespace perennial::predict

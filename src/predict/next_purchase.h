@@ -25,15 +25,16 @@ struct NextPurchaseSettings {
     double weight_popular = 0, weight_repeats = 0, weight_pairs = 1, weight_network = 0;
 };
 
+class Ranker;
+
 struct NextPurchaseMethods {
     std::shared_ptr<const Popularity> popularity;
     std::shared_ptr<const OwnRepeats> repeats;
     std::shared_ptr<const PairCounts> pairs;
     std::shared_ptr<const NetworkRecommender> network;  // null without a network
     std::shared_ptr<const Mixture> mixture;
-    std::shared_ptr<const Recommender> ranker;          // null where the mixture was as good or evidence was thin
+    std::shared_ptr<const Ranker> ranker;               // null where the mixture was as good or evidence was thin
     std::vector<std::shared_ptr<const Recommender>> all() const;
-    const Recommender& best() const noexcept { return ranker ? *ranker : *mixture; }
     // The mixture's shares from those of its two dear parts, [P] each; `network` empty without one.
     std::vector<float> mix(std::span<const Step> history, std::int64_t now_ms, std::span<const float> network, std::span<const float> pairs) const;
 };

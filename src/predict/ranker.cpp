@@ -1,7 +1,9 @@
 #include "predict/ranker.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <initializer_list>
 #include <limits>
 #include <numeric>
 
@@ -16,6 +18,24 @@ constexpr std::size_t kFromNetwork = 50, kFromPairs = 50, kFromMixture = 80, kFr
 constexpr std::size_t kLikenessSteps = 20;  // steps back over which a candidate is compared with the history
 constexpr float kMissing = std::numeric_limits<float>::quiet_NaN();
 constexpr float kCandidatesMass = 0.95f;    // of the shares; the rest keeps the mixture's order behind them
+
+// The mixture's places are a group of their own until they are shared out among its parts.
+constexpr std::uint8_t kMixtureGroup = kRankGroups;
+constexpr auto kGroupOf = [] {
+    std::array<std::uint8_t, kRankFeatures> of{};
+    const auto set = [&of](RankGroup group, std::initializer_list<RankFeature> features) {
+        for (const auto feature : features) of[feature] = static_cast<std::uint8_t>(group);
+    };
+    set(RankGroup::kNetwork, {kNetworkShare, kNetworkToBest, kNetworkPlace, kNetworkBest});
+    set(RankGroup::kAlike, {kLikeLast, kLikeMost, kLikeMean});
+    set(RankGroup::kTogether, {kPairShare, kPairToBest, kPairPlace, kPairSlow, kPairLast, kPairBackward, kPairPlain, kPairBest});
+    set(RankGroup::kPopularity, {kPopularity, kPopularityOfLast});
+    set(RankGroup::kOwnPast, {kBoughtTimes, kSeenSinceBought});
+    set(RankGroup::kRecency, {kOccasionsSinceBought, kDaysSinceBought, kBoughtRhythm, kDaysSinceSeen});
+    set(RankGroup::kHistory, {kHistoryLength});
+    for (const auto feature : {kMixtureShare, kMixtureToBest, kMixturePlace}) of[feature] = kMixtureGroup;
+    return of;
+}();
 
 float log_share(float share) { return std::log(share + 1e-9f); }
 
@@ -67,17 +87,23 @@ float cosine(std::span<const float> a, std::span<const float> b) {
     return product / std::sqrt(aa * bb + 1e-12f);
 }
 
+// What a candidate is compared with: products of the history's last steps that have one, newest first.
+std::vector<std::int32_t> recent_products(std::span<const Step> history) {
+    std::vector<std::int32_t> recent;
+    for (auto step = history.rbegin(); step != history.rend() && recent.size() < kLikenessSteps; ++step)
+        if (step->product >= 0) recent.push_back(step->product);
+    return recent;
+}
+
 // How close the network holds a candidate to what the customer had.
 void add_likeness(const model::Network& network, std::span<const Step> history, const Candidates& c, Rows& rows) {
-    std::vector<std::span<const float>> recent;  // newest first
-    for (auto step = history.rbegin(); step != history.rend() && recent.size() < kLikenessSteps; ++step)
-        if (step->product >= 0) recent.push_back(network.product_vector(step->product));
+    const auto recent = recent_products(history);
     if (recent.empty()) return;
     for (std::size_t row = 0; row < c.products.size(); ++row) {
         const auto own = network.product_vector(c.products[row]);
         float most = -1, sum = 0;
         for (std::size_t k = 0; k < recent.size(); ++k) {
-            const float like = cosine(own, recent[k]);
+            const float like = cosine(own, network.product_vector(recent[k]));
             if (k == 0) rows.at(row, kLikeLast) = like;
             most = std::max(most, like);
             sum += like;
@@ -121,11 +147,20 @@ void add_own_past(std::span<const Step> history, std::int64_t now_ms, const Cand
 
 }  // namespace
 
+std::int32_t most_alike(const NetworkRecommender& network, std::span<const Step> history, std::int32_t product) {
+    const auto recent = recent_products(history);
+    if (recent.empty()) return sequence::kNoProduct;
+    const auto own = network.network().product_vector(product);
+    return *std::ranges::max_element(recent, {}, [&](std::int32_t other) { return cosine(own, network.network().product_vector(other)); });
+}
+
 Candidates candidates(const NextPurchaseMethods& methods, const model::Session* session, std::span<const Step> history, std::int64_t now_ms, bool allow_repeats) {
     const auto popular = methods.popularity->shares();
     const std::size_t products = popular.size();
     Candidates c;
-    std::vector<float> network, pairs(products);
+    auto& network = c.network;
+    auto& pairs = c.pairs;
+    pairs.resize(products);
     methods.pairs->score(history, now_ms, pairs);
     if (methods.network) {
         network.resize(products);
@@ -176,11 +211,15 @@ Ranker::Ranker(const NextPurchaseMethods& methods, TreeSum trees, bool allow_rep
     : methods_(methods), trees_(std::move(trees)), allow_repeats_(allow_repeats) {}
 
 void Ranker::score(std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const {
-    order(candidates(methods_, nullptr, history, now_ms, allow_repeats_), shares);
+    order(candidates(nullptr, history, now_ms), shares);
 }
 
 void Ranker::score_with(const model::Session& session, std::span<const Step> history, std::int64_t now_ms, std::span<float> shares) const {
-    order(candidates(methods_, &session, history, now_ms, allow_repeats_), shares);
+    order(candidates(&session, history, now_ms), shares);
+}
+
+Candidates Ranker::candidates(const model::Session* session, std::span<const Step> history, std::int64_t now_ms) const {
+    return predict::candidates(methods_, session, history, now_ms, allow_repeats_);
 }
 
 void Ranker::order(const Candidates& c, std::span<float> shares) const {
@@ -193,6 +232,60 @@ void Ranker::order(const Candidates& c, std::span<float> shares) const {
     for (float& x : sums) mass += x = std::exp(x - best);
     for (std::size_t row = 0; row < sums.size(); ++row)
         shares[static_cast<std::size_t>(c.products[row])] += kCandidatesMass * static_cast<float>(sums[row] / mass);
+}
+
+std::string_view name(RankGroup group) noexcept {
+    static constexpr std::array<std::string_view, kRankGroups> kNames{"network", "alike", "together", "popularity", "own_past", "recency", "history"};
+    return kNames[static_cast<std::size_t>(group)];
+}
+
+std::optional<RankGroup> group_of(RankFeature feature) noexcept {
+    if (kGroupOf[feature] == kMixtureGroup) return std::nullopt;
+    return static_cast<RankGroup>(kGroupOf[feature]);
+}
+
+std::vector<std::size_t> reference_rows(std::size_t candidates) {
+    std::vector<std::size_t> rows;
+    const auto count = std::min(candidates, kRankReference);
+    for (std::size_t k = 0; k < count; ++k) rows.push_back(k * candidates / count);
+    return rows;
+}
+
+std::array<double, kRankGroups> Ranker::values(const Candidates& c, std::size_t row) const {
+    const auto values = trees_.shapley(std::span(c.features).subspan(row * kRankFeatures, kRankFeatures), kGroupOf, kRankGroups + 1);
+    std::array<double, kRankGroups> effects{};
+    std::copy_n(values.begin(), kRankGroups, effects.begin());
+    // The mixture's own group, by what each part adds to this product's share.
+    const auto product = static_cast<std::size_t>(c.products[row]);
+    const double whole = c.mixture[product];
+    double others = 0;
+    for (const auto& [part, weight] : methods_.mixture->parts()) {
+        const bool network = part == methods_.network, pairs = part == methods_.pairs, popular = part == methods_.popularity;
+        if (!(network || pairs || popular)) continue;
+        const double own = network ? c.network[product] : pairs ? c.pairs[product] : methods_.popularity->shares()[product];
+        const double share = whole > 0 ? weight * own / whole : weight;
+        effects[static_cast<std::size_t>(network ? RankGroup::kNetwork : pairs ? RankGroup::kTogether : RankGroup::kPopularity)] += share * values[kMixtureGroup];
+        others += share;
+    }
+    effects[static_cast<std::size_t>(RankGroup::kOwnPast)] += (1 - others) * values[kMixtureGroup];
+    return effects;
+}
+
+std::vector<std::vector<RankEffect>> Ranker::effects(const Candidates& c, std::span<const std::size_t> rows) const {
+    const auto reference = reference_rows(c.products.size());
+    std::array<double, kRankGroups> mean{};
+    for (const auto row : reference) {
+        const auto of = values(c, row);
+        for (std::size_t g = 0; g < kRankGroups; ++g) mean[g] += of[g] / static_cast<double>(reference.size());
+    }
+    std::vector<std::vector<RankEffect>> out;
+    for (const auto row : rows) {
+        const auto of = values(c, row);
+        auto& effects = out.emplace_back();
+        for (std::size_t g = 0; g < kRankGroups; ++g) effects.push_back({static_cast<RankGroup>(g), of[g] - mean[g]});
+        std::ranges::stable_sort(effects, std::ranges::greater{}, &RankEffect::effect);
+    }
+    return out;
 }
 
 namespace {
