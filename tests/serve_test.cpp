@@ -1,6 +1,9 @@
 // The server as a shop's programs meet it: what it acknowledged survives its death, what it knows is used at once.
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 #include <map>
 #include <set>
 #include <thread>
@@ -215,6 +218,79 @@ TEST_F(Serve, a_shop_without_any_event_can_be_served_and_answers_sensibly) {
     EXPECT_EQ(events_known(server, "first"), 2u);
     EXPECT_EQ(server.get("/v1/customers/first").status, 200);
 }
+
+#ifdef PERENNIAL_TRAINS
+
+// What a client reads of an explanation (docs/formats/http.md), from a simulated shop with a trained network.
+TEST_F(Serve, explanations_have_their_fields_and_add_up) {
+    const auto shop = scratch_.path() / "simulated", made = scratch_.path() / "made";
+    run_well({"simulate", "--out", made, "--customers", "120", "--products", "60", "--days", "200", "--seed", "3"});
+    run_well({"init", shop});
+    run_well({"import", "--shop", shop, made / "events.jsonl"});
+    run_well({"train", "--shop", shop, "--seconds", "8", "--train=--width=32"}, {.time_limit = Seconds(300)});
+    const Server server(shop);
+    const auto ask = [&](const std::string& user, const std::string& reasons) {
+        const auto answer = server.get("/v1/recommendations?user_id=" + user + "&n=10&reasons=" + reasons);
+        EXPECT_EQ(answer.status, 200) << answer.body;
+        return json::parse(answer.body).at("recommendations").as_array();
+    };
+    int explained = 0;
+    double missing_sum = 0;
+    for (int c = 1; c <= 40; ++c) {
+        const auto user = "C" + std::string(c < 10 ? "00000" : "0000") + std::to_string(c);
+        const auto full = ask(user, "full"), brief = ask(user, "short"), bare = ask(user, "none");
+        ASSERT_EQ(full.size(), brief.size());
+        ASSERT_EQ(full.size(), bare.size());
+        for (std::size_t k = 0; k < full.size(); ++k) {
+            const auto& r = full[k].as_object();
+            EXPECT_EQ(r.at("product_id"), brief[k].at("product_id"));
+            EXPECT_EQ(r.at("product_id"), bare[k].at("product_id"));
+            EXPECT_FALSE(bare[k].as_object().contains("reason"));
+            EXPECT_FALSE(brief[k].as_object().contains("explanation"));
+            EXPECT_EQ(r.at("reason"), brief[k].at("reason"));
+            EXPECT_FALSE(r.at("reason").at("en").as_string().empty());
+            EXPECT_FALSE(r.at("reason").at("zh").as_string().empty());
+            if (r.contains("moved_by")) {
+                double before = std::numeric_limits<double>::infinity();
+                std::set<std::string> groups;
+                for (const auto& group : r.at("moved_by").as_array()) {
+                    EXPECT_LE(group.at("effect").to_number<double>(), before);
+                    before = group.at("effect").to_number<double>();
+                    groups.insert(std::string(group.at("group").as_string()));
+                }
+                EXPECT_EQ(groups, (std::set<std::string>{"network", "alike", "together", "popularity", "own_past", "recency", "history"}));
+            }
+            if (!r.contains("explanation")) continue;  // a customer without events, a product new to the network
+            ++explained;
+            const auto& e = r.at("explanation").as_object();
+            const auto& events = e.at("events").as_array();
+            ASSERT_LE(events.size(), 5u);
+            double effects = 0, sizes = 0, shares = 0;
+            for (const auto& event : events) {
+                for (const char* field : {"kind", "time", "product_id", "title"}) EXPECT_TRUE(event.at(field).is_string()) << field;
+                const double effect = event.at("effect").to_number<double>(), share = event.at("share").to_number<double>();
+                effects += effect;
+                sizes += std::abs(effect);
+                shares += share;
+                EXPECT_GT(share, 0);
+                EXPECT_NEAR(share * sizes, std::abs(effect) * shares, 1e-6 * (1 + sizes));  // in proportion to the effects
+            }
+            EXPECT_LE(shares, 1 + 1e-9);
+            const double others = e.at("others").to_number<double>();
+            if (events.size() < 5) {
+                EXPECT_NEAR(shares, 1, 1e-9);
+            }
+            const double all = shares > 0 ? sizes / shares : 0, difference = e.at("value").to_number<double>() - e.at("baseline").to_number<double>();
+            const double missing = std::abs(effects + others - difference) / (all + 1e-6);
+            EXPECT_LT(missing, 0.06) << json::serialize(e);
+            missing_sum += missing;
+        }
+    }
+    ASSERT_GT(explained, 100);
+    EXPECT_LT(missing_sum / explained, 0.03);
+}
+
+#endif
 
 }  // namespace
 }  // namespace perennial::test

@@ -22,6 +22,30 @@ std::vector<double> in_place(std::vector<double> effects, std::size_t history) {
 // Events that the last position attends to in the last block.
 std::size_t direct(const NetworkRecommender& network) { return static_cast<std::size_t>(network.network().config().history_limit); }
 
+double size_of(const model::Attribution& one) {
+    double size = 0;
+    for (const double effect : one.effects) size += std::abs(effect);
+    return size;
+}
+
+// Attributions with as many points of the path as each needs.
+std::vector<model::Attribution> complete(const model::Explainer& explainer, std::span<const model::Step> steps, std::span<const model::Readout> readouts,
+                                         model::AttributionOptions options) {
+    auto got = explainer.attribute(steps, readouts, options);
+    std::vector<std::size_t> open(readouts.size());
+    std::iota(open.begin(), open.end(), std::size_t{0});
+    while (options.path_steps < kPathStepsLimit) {
+        std::erase_if(open, [&](std::size_t r) { return std::abs(got[r].missing()) <= kMissingMax * size_of(got[r]); });
+        if (open.empty()) break;
+        options.path_steps = std::min(4 * options.path_steps, kPathStepsLimit);
+        std::vector<model::Readout> again;
+        for (const auto r : open) again.push_back(readouts[r]);
+        auto finer = explainer.attribute(steps, again, options);
+        for (std::size_t k = 0; k < open.size(); ++k) got[open[k]] = std::move(finer[k]);
+    }
+    return got;
+}
+
 // --- the check ---------------------------------------------------------------------------------------------------------
 
 // One customer and product: what happens to its log-probability without some of the events.
@@ -46,8 +70,7 @@ public:
         const auto readouts = explainer.contrasts(network_.request(steps_, now_ms_), std::span(&product_, 1), shares_);
         auto got = explainer.attribute(network_.in_sight(steps_), readouts, {.path_steps = path_steps, .integrate = integrate}).front();
         if (missing != nullptr) {
-            double size = 0;
-            for (const double effect : got.effects) size += std::abs(effect);
+            const double size = size_of(got);
             *missing = size > 0 ? std::abs(got.missing()) / size : 0;
         }
         return in_place(std::move(got.effects), steps_.size());
@@ -131,8 +154,8 @@ std::vector<Explanation> explain(const NetworkRecommender& network, std::span<co
     std::vector<Explanation> out(products.size());
     if (history.empty()) return out;
     const model::Explainer explainer(network.network());
-    auto got = explainer.attribute(network.in_sight(history), explainer.contrasts(network.request(history, now_ms), products, shares),
-                                   {.path_steps = path_steps, .latest = direct(network)});
+    auto got = complete(explainer, network.in_sight(history), explainer.contrasts(network.request(history, now_ms), products, shares),
+                        {.path_steps = path_steps, .latest = direct(network)});
     for (std::size_t p = 0; p < products.size(); ++p) out[p] = {got[p].value, got[p].baseline, in_place(std::move(got[p].effects), history.size())};
     return out;
 }
@@ -155,7 +178,7 @@ ForecastExplanation explain_return(const NetworkRecommender& network, std::span<
     const model::Explainer explainer(network.network());
     const double gap = std::max(0.0, days_between({history.back().time_ms}, {now_ms}));
     const model::Readout readout = explainer.hazard(gap, gap + days);
-    auto got = explainer.attribute(network.in_sight(history), {&readout, 1}, {.absent = model::Absent::kDetails, .path_steps = path_steps, .latest = direct(network)}).front();
+    auto got = complete(explainer, network.in_sight(history), {&readout, 1}, {.absent = model::Absent::kDetails, .path_steps = path_steps, .latest = direct(network)}).front();
     return {got.value, got.baseline, in_place(std::move(got.effects), history.size())};
 }
 

@@ -18,6 +18,10 @@ namespace perennial::predict {
 // Eight points leave less than 1 % of the effects unaccounted for, on shops and on sparse sequences, and name the same first
 // event as 64 points (docs/results/explanations.md).
 inline constexpr std::size_t kPathSteps = 8;
+// Where a norm turns sharply eight are too few: what leaves more than this share of the effects unaccounted for is worked out
+// again with four times the points, up to the limit.
+inline constexpr double kMissingMax = 0.05;
+inline constexpr std::size_t kPathStepsLimit = 128;
 // To name the first event needs no better: it is that of 64 points for 96 products in 100 and more.
 inline constexpr std::size_t kGreatestPathSteps = 4;
 
@@ -29,7 +33,8 @@ struct Explanation {
                                   // latest history_limit, which act through later ones only and stay as they are
 };
 
-// One a product. `shares` [P]: the network's own for this history and moment. Cost: Explainer::attribute.
+// One a product. `shares` [P]: the network's own for this history and moment. `path_steps`: at first. Cost: Explainer::attribute,
+// again for those that kMissingMax asks for.
 std::vector<Explanation> explain(const NetworkRecommender& network, std::span<const Step> history, std::int64_t now_ms,
                                  std::span<const std::int32_t> products, std::span<const float> shares, std::size_t path_steps = kPathSteps);
 

@@ -1,8 +1,11 @@
 // The native forward pass against libtorch's, on random weights and on trained ones.
+#include <torch/csrc/autograd/autograd.h>
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "model/attribution.h"
 #include "model/buckets.h"
 #include "model/network.h"
 #include "train/torch_network.h"
@@ -131,6 +134,50 @@ TEST(Parity, native_and_torch_agree_on_trained_weights_and_on_unseen_sequences) 
     TorchNetwork torch(shape, Rng(0));
     ASSERT_TRUE(torch.load(scratch.path() / "model.safetensors").ok());
     expect_agreement(torch, model::Network::load(scratch.path() / "model.safetensors").value(), random_data(9, true));
+}
+
+// Of a product's logit and of the forecast of a purchase, by the input vectors: what explanations rest on.
+TEST(Parity, gradients_of_explanations_agree_with_autograd) {
+    for (const bool has_time : {false, true}) {
+        const auto data = random_data(12, has_time);
+        TorchNetwork torch(config(data), Rng(4));
+        Rng rng(5);
+        for (const auto& parameter : torch.trainable())
+            for (auto& value : parameter.values) value += static_cast<float>(0.15 * rng.normal());
+        const TempDir scratch;
+        ASSERT_TRUE(torch.save(scratch.path() / "w").ok());
+        const auto native = model::Network::load(scratch.path() / "w").value();
+        const model::Explainer explainer(native);
+        const std::vector<float> shares(native.products(), 1.0f / static_cast<float>(native.products()));
+        const std::vector<std::int32_t> products{3, 17};
+        for (std::size_t s = 0; s < data.sequences(); ++s) {
+            const auto events = steps(data, s);
+            Batch batch;
+            append_history(data, {s, data.offsets[s], data.offsets[s + 1]}, batch);
+            Rng unused(0);
+            const auto inputs = torch.product_vectors(batch).detach().set_requires_grad(true);
+            const auto hidden = torch.hidden(inputs, batch, 0, unused);
+            const auto last = hidden.size(0) - 1;
+            const std::vector<std::int64_t> rows{last}, gaps{static_cast<std::int64_t>(has_time ? model::timed_gap_days(12.5) : model::kUnknownGap)};
+            const auto logits = at::matmul(torch.requested(hidden, rows, gaps), torch.product_table().t())[0];
+            const auto edges = model::hazard_edges(static_cast<std::size_t>(torch.hazard_logits(hidden, rows).size(1)));
+            std::vector<at::Tensor> values;
+            for (const auto product : products) values.push_back(logits[product] - logits.mean());
+            values.push_back(at::softplus(torch.hazard_logits(hidden, rows)[0]).slice(0, 0, 4).sum());
+
+            auto readouts = explainer.contrasts({.gap_days = 12.5}, products, shares);
+            readouts.push_back(explainer.hazard(0, edges[4]));
+            // Gradient times input at the inputs themselves: <gradient, vector of the product> of each event.
+            const auto got = explainer.attribute(events, readouts, {.ends = false, .integrate = false});
+            for (std::size_t r = 0; r < readouts.size(); ++r) {
+                const auto gradient = torch::autograd::grad({values[r]}, {inputs}, {}, true)[0];
+                const auto want = (gradient * inputs.detach()).sum(1);
+                const double size = want.abs().max().item<double>();
+                for (std::size_t i = 0; i < events.size(); ++i)
+                    EXPECT_NEAR(got[r].effects[i], want[static_cast<std::int64_t>(i)].item<double>(), 1e-4 * size) << "sequence " << s << " readout " << r << " event " << i;
+            }
+        }
+    }
 }
 
 }  // namespace
