@@ -83,6 +83,7 @@ Status bench_fewlabels(const FewLabelsCommand& options) {
     auto spec = find_task(options.task);
     if (!spec) return spec.error();
     spec->options.threads = options.common.threads;
+    spec->refit = false;  // nothing is kept
     auto store = open_for_reading(*shop);
     if (!store) return store.error();
     auto data = predict::load_shop_data(*store);
@@ -118,10 +119,11 @@ Status bench_fewlabels(const FewLabelsCommand& options) {
                     const double value = std::ranges::find(result.measures, metric, &predict::TaskMeasure::metric)->value.value;
                     point[result.name] = value;
                     const bool with_network = result.name == "network" || result.name == "combined" || result.name == "fused";
-                    if (result.name == "fused" || (!with_network && method != options.methods.front())) continue;
+                    if (!with_network && method != options.methods.front()) continue;
                     add(lines[with_network ? fmt::format("{} ({})", result.name, method) : result.name][learned], value);
                 }
                 points.push_back(std::move(point));
+                for (const auto& [name, weight] : fit->evaluation.weights) points.back().as_object()["weight_" + name] = weight;
                 log::info("{} labels, seed {}, {}: {} combined {:.4f}", learned, spec->options.seed, method, model::name(metric), points.back().at("combined").as_double());
             }
         }

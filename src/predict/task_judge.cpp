@@ -90,7 +90,7 @@ boost::json::object to_json(const TaskEvaluation& e, const TaskSpec& spec, std::
     for (const auto& [name, weight] : e.weights) weights[name] = weight;
     return {{"task", spec.name}, {"kind", std::string(model::name(spec.options.kind))}, {"classes", json::value_from(std::vector<std::string>(classes.begin(), classes.end()))},
             {"options", json::parse(model::to_json(spec.options))}, {"backbone", spec.blind_backbone ? "blind" : "current"}, {"labels", e.labels}, {"customers", e.customers},
-            {"judged_labels", e.judged_labels}, {"judged_customers", e.judged_customers}, {"base_rate", e.base_rate}, {"methods", std::move(methods)},
+            {"served_labels", e.served_labels}, {"judged_labels", e.judged_labels}, {"judged_customers", e.judged_customers}, {"base_rate", e.base_rate}, {"methods", std::move(methods)},
             {"comparisons", std::move(comparisons)}, {"weights", std::move(weights)}, {"best_epoch", e.best_epoch}, {"epochs", e.epochs}, {"parameters", e.parameters},
             {"network_seconds", e.network_seconds}, {"trees_seconds", e.trees_seconds}};
 }
@@ -107,7 +107,8 @@ std::string to_text(const TaskEvaluation& e, const TaskSpec& spec) {
     }
     text += "\n\nThe answer is";
     for (const auto& [name, weight] : e.weights)
-        if (weight > 0) text += fmt::format(" {:.1f} {}", weight, name);
+        if (weight > 0) text += fmt::format(" {:.2f} {}", weight, name);
+    if (e.served_labels > e.labels) text += fmt::format("\nWhat is saved has learned from all {} labels, with the settings and weights that were judged", e.served_labels);
     text += fmt::format("\nDifferences in {}:\n", model::name(leading_metric(spec.options.kind)));
     for (const auto& c : e.comparisons) text += fmt::format("  {} - {}: {:+.4g} ({:+.4g}, {:+.4g})\n", c.a, c.b, c.difference.value, c.difference.low, c.difference.high);
     return text;

@@ -20,7 +20,7 @@ struct TaskMeasure {
 };
 
 struct TaskMethodResult {
-    std::string name;                // prior linear trees network fused combined
+    std::string name;                // prior linear trees network time_head fused combined
     std::vector<TaskMeasure> measures;
     std::vector<double> predictions; // [held-out rows, columns], calibrated
 };
@@ -32,6 +32,7 @@ struct TaskComparison {
 
 struct TaskEvaluation {
     std::size_t labels = 0, customers = 0, judged_labels = 0, judged_customers = 0;
+    std::size_t served_labels = 0;   // that the saved task has learned from, the judged ones among them after a refit
     double base_rate = 0;            // of class 1, or the mean target, among the held-out
     std::vector<TaskMethodResult> methods;
     std::vector<TaskComparison> comparisons;

@@ -8,7 +8,8 @@
 
 #include "model/adapter.h"
 #include "predict/boosted_trees.h"
-#include "predict/task_score.h"
+#include "predict/network_recommender.h"
+#include "predict/task_stack.h"
 #include "predict/task_table.h"
 
 namespace perennial::predict {
@@ -18,15 +19,15 @@ struct TaskModel {
     std::string name;
     model::TaskOptions options;
     std::vector<std::string> classes;
-    double horizon_days = 0;         // of a built-in task, else 0
+    double horizon_days = 90;        // the time head is asked for a purchase within them
     bool hand_features = true;
     profile::ShopRhythm rhythm;
     std::shared_ptr<const model::AdaptedNetwork> network;
-    BoostedTrees trees, fused;       // fused reads the network's score beside the features
-    std::vector<double> linear;      // intercept, then one a feature; empty: none
+    std::shared_ptr<const NetworkRecommender> base;  // the network as it was pretrained: its time head is asked
+    BoostedTrees trees, fused;                       // fused reads the network's score and the time head beside the features
+    std::vector<double> linear;                      // intercept, then one a feature; empty: none
     std::vector<float> linear_mean, linear_scale;
-    std::vector<double> weights;     // linear trees network fused
-    Calibration calibration;
+    Stack stack;
 
     // The calibrated answer [columns] for a customer just before `time`; `steps` in the words of the network's vocabulary.
     // From one thread at a time (libxgboost).
@@ -36,6 +37,15 @@ struct TaskModel {
     // `weights`: of the network. Errors: kCorrupt, kUnsupported for damaged files.
     static Result<TaskModel> load(const std::filesystem::path& directory, const std::filesystem::path& weights);
 };
+
+// Log odds, from the pretrained network, of a purchase within the horizon; `steps` end before `time`.
+float return_log_odds(const NetworkRecommender& network, std::span<const sequence::Step> known, UtcTime time, double horizon_days);
+inline constexpr std::string_view kReturnFeature = "return_log_odds";
+// Score of the logistic rule `beta` [1 + n] on tamed features [n], standardised; missing is average.
+double linear_score(std::span<const double> beta, std::span<const float> mean, std::span<const float> scale, std::span<const float> features);
+inline constexpr double kLinearScoreLimit = 12;
+// What the head reads beside the state.
+std::vector<std::string> head_feature_names(bool hand_features);
 
 // The state of a network after the last steps of a history, as many as it looks back.
 model::Session task_session(const model::Network& network, std::span<const sequence::Step> known);

@@ -12,7 +12,7 @@ namespace {
 
 using model::TaskKind;
 
-constexpr std::array<double, 4> kLinearScales{0.03, 0.1, 0.3, 1.0};  // of standardised features: the smaller, the stronger the ridge
+constexpr std::array<double, 5> kLinearScales{0.01, 0.03, 0.1, 0.3, 1.0};  // of standardised features: the smaller, the stronger the ridge
 const std::array<TreeOptions, 4> kTreeChoices{TreeOptions{.rounds = 40, .depth = 2, .learning_rate = 0.1, .leaf_rows_min = 0.5},
                                               TreeOptions{.rounds = 100, .depth = 3, .learning_rate = 0.06, .leaf_rows_min = 2},
                                               TreeOptions{.rounds = 150, .depth = 4, .learning_rate = 0.06, .leaf_rows_min = 10},
@@ -43,32 +43,44 @@ Status put_scores(const Frame& f, const BoostedTrees& trees, std::span<const flo
 
 Result<TreeFit> fit_trees(const Frame& f, std::span<const float> learn, std::span<const float> ask, std::size_t columns, const TaskSpec& spec) {
     TreeFit best;
+    const std::size_t rows = f.target.size();
+    const auto shown = [&](std::size_t deal) { return learn.size() > rows * columns ? learn.subspan(deal * rows * columns, rows * columns) : learn; };
+    const auto out_of_fold = [&](const TreeOptions& options, std::size_t deal) -> Result<Scores> {
+        Scores scores(rows * f.columns);
+        const auto& fold = f.deals[deal];
+        for (std::int32_t k = 0; k <= *std::ranges::max_element(fold); ++k) {
+            std::vector<std::size_t> own, others;
+            for (const auto r : f.learned) (fold[r] == k ? own : others).push_back(r);
+            auto trees = train_trees(f, shown(deal), columns, others, options);
+            if (!trees) return trees.error();
+            PERENNIAL_TRY(put_scores(f, *trees, shown(deal), columns, own, scores));
+        }
+        return scores;
+    };
     double best_loss = INFINITY;
     TreeOptions chosen;
-    const std::size_t rows = f.target.size();
-    const auto folds = *std::ranges::max_element(f.fold) + 1;
     for (auto options : kTreeChoices) {
         options.seed = spec.options.seed;
         options.threads = spec.options.threads;
         options.target = f.kind == TaskKind::kBinary ? TreeTarget::kBinary : f.kind == TaskKind::kMulticlass ? TreeTarget::kClass : f.kind == TaskKind::kAmount ? TreeTarget::kAmount : TreeTarget::kValue;
         options.classes = f.columns;
-        Scores scores(rows * f.columns);
-        for (std::int32_t k = 0; k < folds; ++k) {
-            std::vector<std::size_t> own, others;
-            for (const auto r : f.learned) (f.fold[r] == k ? own : others).push_back(r);
-            auto trees = train_trees(f, learn, columns, others, options);
-            if (!trees) return trees.error();
-            PERENNIAL_TRY(put_scores(f, *trees, learn, columns, own, scores));
-        }
-        if (const double loss = total_loss(f, {}, scores); loss < best_loss) {
+        auto scores = out_of_fold(options, 0);
+        if (!scores) return scores.error();
+        if (const double loss = total_loss(f, {}, *scores); loss < best_loss) {
             best_loss = loss;
-            best.out_of_fold = std::move(scores);
+            best.out_of_fold = std::move(*scores);
             chosen = options;
         }
     }
-    auto trees = train_trees(f, learn, columns, f.learned, chosen);
+    for (std::size_t deal = 1; deal < f.deals.size(); ++deal) {
+        auto scores = out_of_fold(chosen, deal);
+        if (!scores) return scores.error();
+        best.out_of_fold.insert(best.out_of_fold.end(), scores->begin(), scores->end());
+    }
+    auto trees = train_trees(f, shown(0), columns, f.learned, chosen);
     if (!trees) return trees.error();
     best.trees = std::move(*trees);
+    best.chosen = chosen;
     best.all.resize(rows * f.columns);
     std::vector<std::size_t> every(rows);
     std::iota(every.begin(), every.end(), std::size_t{0});
@@ -76,7 +88,11 @@ Result<TreeFit> fit_trees(const Frame& f, std::span<const float> learn, std::spa
     return best;
 }
 
-LinearFit fit_linear(const Frame& f, std::span<const float> matrix, std::size_t columns) {
+Result<BoostedTrees> refit_trees(const Frame& f, std::span<const float> matrix, std::size_t columns, const TreeOptions& chosen) {
+    return train_trees(f, matrix, columns, f.learned, chosen);
+}
+
+LinearFit fit_linear(const Frame& f, std::span<const float> matrix, std::size_t columns, std::optional<double> settled) {
     LinearFit fit;
     const std::size_t rows = f.target.size();
     std::vector<double> x(rows * columns);
@@ -108,38 +124,58 @@ LinearFit fit_linear(const Frame& f, std::span<const float> matrix, std::size_t 
         for (std::size_t c = 0; c < columns; ++c) z += beta[c + 1] * x[r * columns + c];
         return std::clamp(z, -12.0, 12.0);
     };
-    const auto folds = *std::ranges::max_element(f.fold) + 1;
-    double best_loss = INFINITY, best_scale = 1;
-    for (const double scale : kLinearScales) {
+    const auto out_of_fold = [&](double scale, const std::vector<std::int32_t>& fold) {
         Scores scores(rows);
-        for (std::int32_t k = 0; k < folds; ++k) {
+        for (std::int32_t k = 0; k <= *std::ranges::max_element(fold); ++k) {
             std::vector<std::size_t> others;
             for (const auto r : f.learned)
-                if (f.fold[r] != k) others.push_back(r);
+                if (fold[r] != k) others.push_back(r);
             const auto beta = learn(others, scale);
             for (const auto r : f.learned)
-                if (f.fold[r] == k) scores[r] = score(beta, r);
+                if (fold[r] == k) scores[r] = score(beta, r);
         }
+        return scores;
+    };
+    double best_loss = INFINITY, best_scale = settled.value_or(1);
+    for (const double scale : kLinearScales) {
+        if (settled) break;
+        auto scores = out_of_fold(scale, f.deals[0]);
         if (const double loss = total_loss(f, {}, scores); loss < best_loss) best_loss = loss, best_scale = scale, fit.out_of_fold = std::move(scores);
     }
+    for (std::size_t deal = 1; deal < f.deals.size() && !settled; ++deal) {
+        const auto scores = out_of_fold(best_scale, f.deals[deal]);
+        fit.out_of_fold.insert(fit.out_of_fold.end(), scores.begin(), scores.end());
+    }
+    fit.chosen = best_scale;
     fit.beta = learn(f.learned, best_scale);
     for (std::size_t r = 0; r < rows; ++r) fit.all.push_back(score(fit.beta, r));
     return fit;
 }
 
-std::vector<float> with_columns(std::span<const float> features, std::size_t columns, std::span<const double> extra, std::size_t extra_columns) {
-    const std::size_t rows = extra_columns > 0 ? extra.size() / extra_columns : 0;
+namespace {
+
+template <class Number>
+std::vector<float> beside(std::span<const float> features, std::size_t columns, std::span<const Number> extra, std::size_t extra_columns) {
     std::vector<float> out;
-    for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t r = 0; r < extra.size() / extra_columns; ++r) {
         out.insert(out.end(), features.begin() + static_cast<std::ptrdiff_t>(r * columns), features.begin() + static_cast<std::ptrdiff_t>((r + 1) * columns));
         for (std::size_t k = 0; k < extra_columns; ++k) out.push_back(static_cast<float>(extra[r * extra_columns + k]));
     }
     return out;
 }
 
+}  // namespace
+
+std::vector<float> with_columns(std::span<const float> features, std::size_t columns, std::span<const float> extra, std::size_t extra_columns) {
+    return beside(features, columns, extra, extra_columns);
+}
+
+std::vector<float> with_columns(std::span<const float> features, std::size_t columns, std::span<const double> extra, std::size_t extra_columns) {
+    return beside(features, columns, extra, extra_columns);
+}
+
 std::vector<float> hand_matrix(const TaskTable& table) {
-    std::vector<double> gaps(table.rows.gap_days.begin(), table.rows.gap_days.end());
-    return with_columns(table.rows.features, table.rows.feature_names.size(), gaps, 1);
+    return with_columns(table.rows.features, table.rows.feature_names.size(), table.rows.gap_days, 1);
 }
 
 }  // namespace perennial::predict

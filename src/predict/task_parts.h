@@ -2,6 +2,8 @@
 // R rows, Z columns of a score. Threads: as BoostedTrees.
 #pragma once
 
+#include <optional>
+
 #include "predict/boosted_trees.h"
 #include "predict/task_score.h"
 #include "predict/task_table.h"
@@ -10,24 +12,30 @@ namespace perennial::predict {
 
 struct TreeFit {
     BoostedTrees trees;
-    Scores out_of_fold, all;  // [R, Z]; the first of learned rows, the second of all
+    Scores out_of_fold, all;
+    TreeOptions chosen;
 };
 
-// `learn` [R, columns] is what learned rows show, `ask` what is asked with in the end (the same for hand features). The
-// settings with the smallest out-of-fold loss.
+// `learn` [repeats, R, columns] is what learned rows show in each deal, or [R, columns] for all; `ask` [R, columns] what is asked
+// with in the end. The settings with the smallest out-of-fold loss of the first deal.
 Result<TreeFit> fit_trees(const Frame& f, std::span<const float> learn, std::span<const float> ask, std::size_t columns, const TaskSpec& spec);
 
 // Logistic rule on tamed, standardised features; missing is average.
 struct LinearFit {
+    double chosen = 1;  // scale of the features: the smaller, the stronger the ridge
     std::vector<double> beta;
     std::vector<float> mean, scale;
     Scores out_of_fold, all;
 };
-LinearFit fit_linear(const Frame& f, std::span<const float> matrix, std::size_t columns);
+// As settled by an earlier fit, on all the rows of `matrix` [R, columns].
+Result<BoostedTrees> refit_trees(const Frame& f, std::span<const float> matrix, std::size_t columns, const TreeOptions& chosen);
+// `scale` none: by the smallest out-of-fold loss.
+LinearFit fit_linear(const Frame& f, std::span<const float> matrix, std::size_t columns, std::optional<double> scale = {});
 
 // Hand features and the days since the last event: what trees and the linear rule read.
 std::vector<float> hand_matrix(const TaskTable& table);
 // `features` [R, columns] with `extra` [R, extra_columns] behind them.
+std::vector<float> with_columns(std::span<const float> features, std::size_t columns, std::span<const float> extra, std::size_t extra_columns);
 std::vector<float> with_columns(std::span<const float> features, std::size_t columns, std::span<const double> extra, std::size_t extra_columns);
 
 }  // namespace perennial::predict

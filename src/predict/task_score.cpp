@@ -55,8 +55,8 @@ double total_loss(const Frame& f, const Calibration& c, std::span<const double> 
     return sum;
 }
 
-Calibration calibrate(const Frame& f, std::span<const double> z) {
-    Calibration c;
+Calibration calibrate(const Frame& f, std::span<const double> z, double slope) {
+    Calibration c{slope, 0};
     if (f.kind == TaskKind::kMulticlass) {
         double best = INFINITY;
         for (int step = -12; step <= 8; ++step) {
@@ -70,22 +70,31 @@ Calibration calibrate(const Frame& f, std::span<const double> z) {
         double n = 0, zx = 0, zy = 0;
         for (const auto r : f.learned) n += double{f.weight[r]}, zx += double{f.weight[r]} * z[r], zy += double{f.weight[r]} * double{f.target[r]};
         zx /= n, zy /= n;
-        double xx = kNoCalibration * f.variance, xy = xx;
+        double xx = kNoCalibration * f.variance, xy = slope * xx;
         for (const auto r : f.learned) xx += double{f.weight[r]} * (z[r] - zx) * (z[r] - zx), xy += double{f.weight[r]} * (z[r] - zx) * (double{f.target[r]} - zy);
         c.a = std::max(0.0, xy / xx);
         c.b = zy - c.a * zx;
         return c;
     }
+    const auto objective = [&](const Calibration& at) { return total_loss(f, at, z) + kNoCalibration / 2 * (std::pow(at.a - slope, 2) + at.b * at.b); };
+    double reached = objective(c);
     for (int step = 0; step < 30; ++step) {
-        double ga = kNoCalibration * (c.a - 1), gb = kNoCalibration * c.b, haa = kNoCalibration, hab = 0, hbb = kNoCalibration;
+        double ga = kNoCalibration * (c.a - slope), gb = kNoCalibration * c.b, haa = kNoCalibration, hab = 0, hbb = kNoCalibration;
         for (const auto r : f.learned) {
             const double p = 1 / (1 + std::exp(-(c.a * z[r] + c.b))), w = double{f.weight[r]}, d = w * (p - double{f.target[r]}), h = w * p * (1 - p);
             ga += d * z[r], gb += d;
             haa += h * z[r] * z[r], hab += h * z[r], hbb += h;
         }
         const double det = haa * hbb - hab * hab, da = (hbb * ga - hab * gb) / det, db = (haa * gb - hab * ga) / det;
-        const double length = std::min(1.0, 2 / std::max(1e-12, std::abs(da) + std::abs(db)));
-        c.a -= length * da, c.b -= length * db;
+        // Far from the answer a whole step can overshoot, and for ever: from a to -a when the score says nothing.
+        Calibration next{c.a - da, c.b - db};
+        double value = objective(next);
+        for (int half = 0; half < 20 && value > reached; ++half) {
+            next = {(next.a + c.a) / 2, (next.b + c.b) / 2};
+            value = objective(next);
+        }
+        if (value > reached) break;
+        c = next, reached = value;
         if (std::abs(da) + std::abs(db) < 1e-9) break;
     }
     return c;
@@ -95,6 +104,21 @@ std::vector<double> judged_predictions(const Frame& f, const Calibration& c, std
     std::vector<double> p(f.judged.size() * f.columns);
     for (std::size_t i = 0; i < f.judged.size(); ++i) calibrated(f, c, z.subspan(f.judged[i] * f.columns, f.columns), std::span(p).subspan(i * f.columns, f.columns));
     return p;
+}
+
+Scores rescaled(const Frame& f, const Calibration& c, Scores z) {
+    for (double& x : z) x = f.kind == TaskKind::kMulticlass ? c.a * x : c.a * x + c.b;
+    return z;
+}
+
+Frame of_all_deals(const Frame& f) {
+    Frame all{f.kind, f.columns, {}, {}, {}, {}, {}, f.variance};
+    for (std::size_t d = 0; d < f.deals.size(); ++d) {
+        for (const auto r : f.learned) all.learned.push_back(d * f.target.size() + r);
+        all.target.insert(all.target.end(), f.target.begin(), f.target.end());
+        for (const float weight : f.weight) all.weight.push_back(weight / static_cast<float>(f.deals.size()));
+    }
+    return all;
 }
 
 Scores network_scores(const Frame& f, const model::TargetScale& scale, std::span<const float> outputs) {

@@ -16,11 +16,15 @@ struct Frame {
     std::size_t columns;           // Z = C for classes more than two, else 1
     std::vector<float> target, weight;
     std::vector<std::size_t> learned, judged;
-    std::vector<std::int32_t> fold;
+    std::vector<std::vector<std::int32_t>> deals;  // [repeats][R] folds of the learned rows; a row is predicted out of fold once a deal
     double variance = 1;           // of the targets that are learned
 };
 
-using Scores = std::vector<double>;  // [R, Z]: log odds, log shares, or values
+// [R, Z]: log odds, log shares, or values. Out of fold [repeats, R, Z], judged rows unused.
+using Scores = std::vector<double>;
+
+// The frame of out-of-fold scores: the rows of every deal, all deals together weighing as much as one.
+Frame of_all_deals(const Frame& f);
 
 bool is_class(model::TaskKind kind) noexcept;  // two or more
 
@@ -34,8 +38,10 @@ std::vector<double> judged_predictions(const Frame& f, const Calibration& c, std
 
 // Weighted negative log likelihood of the learned rows, of values half the squared error in variances.
 double total_loss(const Frame& f, const Calibration& c, std::span<const double> z);
-// Held to a = 1, b = 0 by one nat. Newton for log odds, a search for classes, least squares for values.
-Calibration calibrate(const Frame& f, std::span<const double> z);
+// Held to a = slope, b = 0 by one nat. Newton for log odds, a search for classes, least squares for values.
+Calibration calibrate(const Frame& f, std::span<const double> z, double slope = 1);
+// a z + b, without b for classes.
+Scores rescaled(const Frame& f, const Calibration& c, Scores z);
 
 // Scores of raw outputs of a head [R, output_count].
 Scores network_scores(const Frame& f, const model::TargetScale& scale, std::span<const float> outputs);

@@ -152,7 +152,8 @@ private:
         if (key == "held_out") return real(full, node, 0.01, 0.99, spec_.held_out);
         if (key == "folds") return whole(full, node, 2, 20, spec_.folds);
         if (key == "labels_limit") return whole(full, node, 0, 1'000'000'000, spec_.labels_limit);
-        problem_ = fmt::format("{}:{}: {}: want one of held_out, folds, labels_limit", origin_, node.source().begin.line, full);
+        if (key == "refit") return flag(full, node, spec_.refit);
+        problem_ = fmt::format("{}:{}: {}: want one of held_out, folds, labels_limit, refit", origin_, node.source().begin.line, full);
         return false;
     }
 

@@ -39,6 +39,7 @@ struct TaskSpec {
     double held_out = 0.3;                           // share of the customers that judge
     std::int64_t folds = 3;
     std::int64_t labels_limit = 0;                   // learn from so many labels, drawn by seed; 0: all
+    bool refit = true;                               // after judging, the parts learn from the held-out labels too
     bool hand_features = true;                       // whether the head reads them beside the state
     bool blind_backbone = false;                     // pretrain one that has not seen what held-out customers did later
 };

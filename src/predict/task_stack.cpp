@@ -5,41 +5,60 @@
 namespace perennial::predict {
 namespace {
 
-// How strongly, in nats, weights are held to equal shares: what a few labels cannot tell stays as it is without them, and a
-// thousand labels do not feel it.
-constexpr double kEqualShares = 4;
+// How strongly, in nats, weights are held to equal shares of the single methods: what a few labels cannot tell stays as it is
+// without them, and a thousand labels do not feel it.
+constexpr double kEqualShares = 16;
+constexpr int kShares = 12;  // a weight is so many twelfths: halves, thirds and quarters are among them
 
 }  // namespace
 
-Scores mixed(const std::array<Scores, kSources>& scores, std::span<const double> weights) {
+Scores Stack::mixed(const Frame& f, const SourceScores& scores) const {
     Scores out;
     for (std::size_t s = 0; s < kSources; ++s) {
         if (weights[s] == 0) continue;
-        out.resize(scores[s].size());
-        for (std::size_t i = 0; i < out.size(); ++i) out[i] += weights[s] * scores[s][i];
+        const auto z = rescaled(f, parts[s], scores[s]);
+        out.resize(z.size());
+        for (std::size_t i = 0; i < out.size(); ++i) out[i] += weights[s] * z[i];
     }
     return out;
 }
 
-std::vector<double> best_weights(const Frame& f, const std::array<Scores, kSources>& scores) {
+Stack fit_stack(const Frame& f, const SourceScores& out_of_fold, const std::array<double, kSources>& slopes) {
+    const auto all = of_all_deals(f);
+    Stack stack;
     std::array<double, kSources> equal{};
     double singles = 0;
-    for (const auto s : {kLinear, kTrees, kNetwork}) singles += scores[s].empty() ? 0 : 1;
-    for (const auto s : {kLinear, kTrees, kNetwork}) equal[s] = scores[s].empty() ? 0 : 1 / singles;
-    std::vector<double> best;
-    double best_loss = INFINITY;
-    constexpr int kTenths = 10;
-    for (int a = 0; a <= (scores[kLinear].empty() ? 0 : kTenths); ++a)
-        for (int b = 0; a + b <= kTenths; ++b)
-            for (int c = 0; a + b + c <= kTenths; ++c) {
-                const std::vector<double> weights{a / 10.0, b / 10.0, c / 10.0, (kTenths - a - b - c) / 10.0};
-                if (weights[kFused] > 0 && scores[kFused].empty()) continue;
-                const auto z = mixed(scores, weights);
-                double loss = total_loss(f, calibrate(f, z), z);
-                for (std::size_t s = 0; s < kSources; ++s) loss += kEqualShares * (weights[s] - equal[s]) * (weights[s] - equal[s]);
-                if (loss < best_loss - 1e-9) best_loss = loss, best = weights;
+    for (std::size_t s = 0; s < kSources; ++s) {
+        if (out_of_fold[s].empty()) continue;
+        stack.parts[s] = calibrate(all, out_of_fold[s], slopes[s]);
+        if (s != kFused) equal[s] = 1, singles += 1;
+    }
+    for (double& share : equal) share /= singles;
+
+    double best = INFINITY;
+    std::array<int, kSources> twelfths{};
+    const auto visit = [&](const auto& self, std::size_t s, int left) -> void {
+        if (s + 1 < kSources) {
+            for (int k = 0; k <= (out_of_fold[s].empty() ? 0 : left); ++k) {
+                twelfths[s] = k;
+                self(self, s + 1, left - k);
             }
-    return best;
+            return;
+        }
+        if (left > 0 && out_of_fold[s].empty()) return;
+        twelfths[s] = left;
+        Stack tried = stack;
+        double loss = 0;
+        for (std::size_t i = 0; i < kSources; ++i) {
+            tried.weights[i] = twelfths[i] / double{kShares};
+            loss += kEqualShares * std::pow(tried.weights[i] - equal[i], 2);
+        }
+        if (loss < best) loss += total_loss(all, {}, tried.mixed(f, out_of_fold));
+        if (loss < best) best = loss, stack.weights = tried.weights;
+    };
+    visit(visit, 0, kShares);
+    stack.calibration = calibrate(all, stack.mixed(f, out_of_fold));
+    return stack;
 }
 
 }  // namespace perennial::predict

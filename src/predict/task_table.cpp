@@ -142,6 +142,24 @@ Result<Labels> builtin_labels(const ShopData& data, const TaskSpec& spec) {
     return labels;
 }
 
+std::vector<std::int32_t> dealt_again(const TaskTable& table, bool classes, std::uint64_t seed) {
+    std::map<std::size_t, std::array<std::uint64_t, 3>> order;  // class of the first row, chance, customer
+    Rng rng(seed);
+    for (std::size_t r = 0; r < table.rows.size(); ++r) {
+        if (table.held_out[r] || order.contains(table.customer[r])) continue;
+        const float target = table.rows.target[r];
+        order[table.customer[r]] = {classes ? static_cast<std::uint64_t>(target) : static_cast<std::uint64_t>(target > 0), rng.next(), table.customer[r]};
+    }
+    std::vector<std::array<std::uint64_t, 3>> customers;
+    for (const auto& [customer, place] : order) customers.push_back(place);
+    std::ranges::sort(customers);
+    std::map<std::size_t, std::int32_t> fold;
+    for (std::size_t k = 0; k < customers.size(); ++k) fold[customers[k][2]] = static_cast<std::int32_t>(k % static_cast<std::size_t>(table.rows.folds()));
+    std::vector<std::int32_t> dealt;
+    for (std::size_t r = 0; r < table.rows.size(); ++r) dealt.push_back(table.held_out[r] ? model::kOnlyPredicted : fold.at(table.customer[r]));
+    return dealt;
+}
+
 Result<TaskTable> make_task_table(const ShopData& data, std::span<const sequence::Sequence> sequences, std::size_t products, const Labels& labels,
                                   const TaskSpec& spec) {
     TaskTable table;

@@ -37,6 +37,9 @@ struct TaskTable {
     profile::ShopRhythm rhythm;         // before the first row: what the features read
 };
 
+// Other folds of the learned rows, as many, dealt to customers anew by `seed`; -1: only predicted. [R]
+std::vector<std::int32_t> dealt_again(const TaskTable& table, bool classes, std::uint64_t seed);
+
 // True when the customer judges; the same customers for every task of a shop and every method.
 bool held_out(const profile::CustomerKey& customer, double share);
 

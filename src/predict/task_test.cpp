@@ -8,6 +8,7 @@
 
 #include "base/rng.h"
 #include "predict/task_spec.h"
+#include "predict/task_stack.h"
 #include "predict/task_table.h"
 
 namespace perennial::predict {
@@ -156,6 +157,67 @@ TEST(TaskTable, a_customer_is_in_one_fold_or_judges_and_classes_are_dealt_evenly
     EXPECT_EQ(static_cast<std::size_t>(std::ranges::count(few.held_out, true)), judged) << "the same customers judge";
     spec.options.seed = 2;
     EXPECT_NE(make_task_table(data, data.sequences, 3, labels, spec)->customer, few.customer) << "another seed draws other labels";
+}
+
+TEST(TaskTable, folds_are_dealt_again_to_whole_customers) {
+    const auto data = random_shop(5, 100);
+    TaskSpec spec = builtin_task("purchase").value();
+    spec.as_of = {after_days({1'300'000'000'000}, 150), after_days({1'300'000'000'000}, 250)};
+    const auto table = make_task_table(data, data.sequences, 3, builtin_labels(data, spec).value(), spec).value();
+    const auto dealt = dealt_again(table, true, 9);
+    std::map<std::size_t, std::set<std::int32_t>> folds;
+    std::map<std::int32_t, int> sizes;
+    for (std::size_t r = 0; r < dealt.size(); ++r) {
+        EXPECT_EQ(dealt[r] == model::kOnlyPredicted, table.held_out[r]);
+        if (folds[table.customer[r]].insert(dealt[r]).second && dealt[r] >= 0) ++sizes[dealt[r]];
+    }
+    for (const auto& [customer, seen] : folds) EXPECT_EQ(seen.size(), 1u) << customer;
+    ASSERT_EQ(sizes.size(), static_cast<std::size_t>(spec.folds));
+    for (const auto& [fold, count] : sizes) EXPECT_LE(std::abs(count - sizes[0]), 1);
+    EXPECT_NE(dealt, table.rows.fold);
+    EXPECT_EQ(dealt, dealt_again(table, true, 9));
+    EXPECT_NE(dealt, dealt_again(table, true, 10));
+}
+
+// Rows with a class each; the linear rule knows it, trees guess.
+Stack stack_of(std::size_t rows) {
+    Rng rng(4);
+    Frame f{model::TaskKind::kBinary, 1, {}, {}, {}, {}, {std::vector<std::int32_t>(rows, 0)}, 1};
+    SourceScores scores;
+    for (std::size_t r = 0; r < rows; ++r) {
+        f.target.push_back(rng.chance(0.5) ? 1.0f : 0.0f);
+        f.weight.push_back(1);
+        f.learned.push_back(r);
+        scores[kLinear].push_back((f.target[r] > 0 ? 1.0 : -1.0) + rng.normal());
+        scores[kTrees].push_back(2 * rng.normal());
+    }
+    return fit_stack(f, scores, {1, 1, 1, 1, 1});
+}
+
+TEST(TaskStack, many_labels_choose_who_is_right_and_none_leave_equal_shares) {
+    const auto many = stack_of(4000), none = stack_of(2);
+    EXPECT_GE(many.weights[kLinear], 0.9);
+    EXPECT_NEAR(many.parts[kTrees].a, 0, 0.1) << "a guess says nothing once it is calibrated";
+    EXPECT_NEAR(none.weights[kLinear], 0.5, 0.1);
+    for (const auto& stack : {many, none}) {
+        double sum = 0;
+        for (const double weight : stack.weights) sum += weight;
+        EXPECT_GE(std::ranges::min(stack.weights), 0);
+        EXPECT_NEAR(sum, 1, 1e-12);
+        EXPECT_EQ(stack.weights[kNetwork], 0) << "it does not answer";
+    }
+}
+
+TEST(TaskStack, a_mixture_is_the_sum_of_its_calibrated_parts) {
+    Stack stack;
+    stack.weights = {0.25, 0.75, 0, 0, 0};
+    stack.parts[kLinear] = {2, 1};
+    stack.parts[kTrees] = {-1, 0.5};
+    const Frame f{model::TaskKind::kBinary, 1, {0, 0}, {1, 1}, {}, {0, 1}, {}, 1};
+    SourceScores scores;
+    scores[kLinear] = {1, 2};
+    scores[kTrees] = {0, -4};
+    EXPECT_EQ(stack.mixed(f, scores), (Scores{0.25 * 3 + 0.75 * 0.5, 0.25 * 5 + 0.75 * 4.5}));
 }
 
 }  // namespace

@@ -323,6 +323,18 @@ TEST_F(Task, training_stops_by_the_metric_it_is_told) {
     EXPECT_LT(stopped->epochs, 10);
 }
 
+TEST_F(Task, one_fold_is_trained_for_exactly_the_epochs_it_is_told) {
+    auto set = planted(7, 60);
+    auto o = options(Method::kHead);
+    const auto chosen = train_task(set.data, set.rows, o, weights, scratch.path() / "folds").value();
+    o.epochs_limit = std::max<std::int64_t>(1, chosen.best_epoch);
+    for (auto& fold : set.rows.fold) fold = std::min(fold, 0);
+    const auto again = train_task(set.data, set.rows, o, weights, scratch.path() / "whole").value();
+    EXPECT_EQ(again.best_epoch, o.epochs_limit);
+    ASSERT_GT(chosen.best_epoch, 0);
+    EXPECT_EQ(read_file(scratch.path() / "whole/adapter.safetensors").value(), read_file(scratch.path() / "folds/adapter.safetensors").value()) << "the last learner of either";
+}
+
 TEST_F(Task, wrong_targets_and_rows_are_refused) {
     auto set = planted(5, 20);
     set.rows.target[0] = 2;

@@ -335,7 +335,7 @@ Status check_targets(const model::TaskRows& rows, const TaskOptions& o) {
         if (discrete ? !(y >= 0 && y < classes && y == std::floor(y)) : o.kind == TaskKind::kAmount && y < 0)
             return Error{Code::kInvalid, fmt::format("task rows: target: want {}, got {} at row {}", discrete ? fmt::format("a class 0 to {}", classes - 1) : "an amount of 0 or more", y, r)};
     }
-    if (rows.folds() < 2) return Error{Code::kInvalid, fmt::format("task rows: want at least 2 folds, got {}", rows.folds())};
+    if (rows.folds() < 1) return Error{Code::kInvalid, "task rows: want a row to learn from, got none"};
     return Done{};
 }
 
@@ -364,7 +364,7 @@ Result<TaskSummary> run(const model::TrainingData& data, const model::TaskRows& 
         learned.push_back(r);
         for (std::size_t k = 0; k < folds; ++k) (static_cast<std::size_t>(rows.fold[r]) == k ? own : others)[k].push_back(r);
     }
-    for (std::size_t k = 0; k < folds; ++k)
+    for (std::size_t k = 0; k < folds && folds > 1; ++k)
         if (others[k].empty()) return Error{Code::kInvalid, fmt::format("task rows: want labels outside of fold {}, got none", k)};
 
     if (options.method == Method::kHead) {
@@ -384,14 +384,14 @@ Result<TaskSummary> run(const model::TrainingData& data, const model::TaskRows& 
 
     std::vector<Learner> learners;
     learners.reserve(folds);
-    for (std::size_t k = 0; k < folds; ++k) learners.emplace_back(task, others[k], rng.fork(2 + k));
+    for (std::size_t k = 0; k < folds && folds > 1; ++k) learners.emplace_back(task, others[k], rng.fork(2 + k));
     TaskSummary summary;
     summary.rows = static_cast<std::int64_t>(learned.size());
-    summary.parameters = learners.front().network().parameter_count();
     std::vector<float> out_of_fold(rows.size() * task.outputs()), best;
     std::string curves = "epoch,metric,train_loss\n";
+    if (learners.empty()) best = out_of_fold, summary.best_epoch = summary.epochs = options.epochs_limit;
     // More folds than threads: a fold is the unit of work, and each runs on one thread.
-    for (std::int64_t epoch = 0; epoch <= options.epochs_limit; ++epoch) {
+    for (std::int64_t epoch = 0; epoch <= options.epochs_limit && !learners.empty(); ++epoch) {
         std::vector<double> losses(folds);
         for_each(folds, options.threads, [&](std::size_t k) {
             if (epoch > 0) losses[k] = learners[k].epoch(1);
@@ -412,6 +412,7 @@ Result<TaskSummary> run(const model::TrainingData& data, const model::TaskRows& 
     }
 
     Learner last(task, learned, rng.fork(1));
+    summary.parameters = last.network().parameter_count();
     for (std::int64_t epoch = 0; epoch < summary.best_epoch; ++epoch) last.epoch(options.threads);
     std::vector<float> all(rows.size() * task.outputs());
     last.predict(every, options.threads, all);

@@ -4,7 +4,8 @@
 // Rows are cut into folds of customers. One learner a fold trains on the other folds; after every epoch their predictions
 // of their own folds, put together, give the metric that stops training: so no label is spent on validation, and the
 // out-of-fold predictions are what stacking and calibration may be fitted on. A last learner then trains on all folds for
-// the chosen number of epochs, which may be 0: the base rate, when the network finds nothing that holds.
+// the chosen number of epochs, which may be 0: the base rate, when the network finds nothing that holds. With one fold nothing
+// is predicted out of fold: exactly options.epochs_limit epochs are trained.
 // Threads: one call at a time in a process; it starts options.threads - 1 helpers.
 #pragma once
 
@@ -31,7 +32,7 @@ struct TaskSummary {
 
 // Writes out_dir/adapter.safetensors, outputs.safetensors ("out_of_fold" and "all", [R, O] raw outputs of the head; rows
 // that are only predicted have zeros in the first), curves.csv and run.json.
-// Errors: kInvalid (options, rows, a target outside its classes, fewer than two folds), kIo, kCorrupt (weights), kUnsupported.
+// Errors: kInvalid (options, rows, a target outside its classes, no row to learn from), kIo, kCorrupt (weights), kUnsupported.
 Result<TaskSummary> train_task(const model::TrainingData& data, const model::TaskRows& rows, const model::TaskOptions& options,
                                const std::filesystem::path& weights, const std::filesystem::path& out_dir,
                                const std::function<void(const TaskEpoch&)>& progress = {});
