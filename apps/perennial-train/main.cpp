@@ -82,7 +82,7 @@ int main(int argc, char** argv) {
     app.add_option("--heads", options.heads, "attention heads, a divisor of the width");
     app.add_option("--hidden", options.hidden, "size of the feed-forward part; 0: twice the width");
     app.add_option("--history-limit", options.history_limit, "positions that attention looks back over");
-    app.add_option("--learning-rate", options.learning_rate, "AdamW's, after warm-up");
+    app.add_option("--learning-rate", options.learning_rate, "AdamW's, between warm-up and the fall at the end");
     app.add_option("--weight-decay", options.weight_decay, "decoupled weight decay");
     app.add_option("--dropout", options.dropout, "share of activations dropped in training");
     app.add_option("--gradient-norm-limit", options.gradient_norm_limit, "longer gradients are scaled down");
@@ -97,6 +97,7 @@ int main(int argc, char** argv) {
     app.add_option("--hazard-weight", options.hazard_weight, "weight of the time-to-purchase loss");
     app.add_option("--epochs-limit", options.epochs_limit, "passes over the data at most");
     app.add_option("--patience", options.patience, "epochs without a better validation NDCG@10 before stopping");
+    app.add_option("--cooldown-epochs", options.cooldown_epochs, "epochs at the end over which the learning rate falls to nothing; 0: it stays");
     app.add_option("--seconds-limit", options.seconds_limit, "stop after so long; 0: no limit");
     app.add_option("--validation-units-limit", options.validation_units_limit, "occasions to validate on at most");
     app.add_option("--seed", options.seed, "same seed, same weights");

@@ -13,11 +13,11 @@
 namespace perennial::model {
 namespace {
 
-constexpr std::string_view kFormat = "perennial.checkpoint", kVersion = "1";
-constexpr std::size_t kCounts = 8, kMeasures = 8;
+constexpr std::string_view kFormat = "perennial.checkpoint", kVersion = "2";
+constexpr std::size_t kCounts = 9, kMeasures = 8;
 
 std::array<std::int64_t*, kCounts> counts(TrainingPosition& p) {
-    return {&p.epoch, &p.batch, &p.steps, &p.product_targets, &p.time_targets, &p.epochs, &p.best_epoch, &p.targets_done};
+    return {&p.epoch, &p.batch, &p.steps, &p.product_targets, &p.time_targets, &p.epochs, &p.best_epoch, &p.targets_done, &p.cooling_epoch};
 }
 std::array<double*, kMeasures> measures(TrainingPosition& p) {
     return {&p.product_loss, &p.time_loss, &p.train_seconds, &p.stepping_seconds, &p.seconds_to_best, &p.valid_ndcg10, &p.valid_recall10, &p.valid_loss};

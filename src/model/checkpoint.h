@@ -1,5 +1,5 @@
 // A training cut off between two batches: parameters, the optimiser's memory, and where it stood. One file,
-// "perennial.checkpoint" version 1 in a safetensors container (docs/formats/checkpoint.md), replaced in one step.
+// "perennial.checkpoint" version 2 in a safetensors container (docs/formats/checkpoint.md), replaced in one step.
 // Threads: plain values and functions.
 #pragma once
 
@@ -23,6 +23,7 @@ struct TrainingPosition {
     std::int64_t product_targets = 0, time_targets = 0;
     // Of the epochs before it.
     std::int64_t epochs = 0, best_epoch = 0, targets_done = 0;
+    std::int64_t cooling_epoch = 0;  // the first epoch of the falling learning rate; 0: it has not begun to fall
     double train_seconds = 0, stepping_seconds = 0, seconds_to_best = 0;
     double valid_ndcg10 = 0, valid_recall10 = 0, valid_loss = 0;  // of the best epoch
     std::string curves;

@@ -14,7 +14,7 @@ TrainingPosition somewhere() {
     p.data = "d";
     p.options = "width=64 seed=1";
     p.epoch = 3, p.batch = 17, p.steps = 99, p.product_loss = 0.1, p.time_loss = 1.0 / 3, p.product_targets = 5, p.time_targets = 6;
-    p.epochs = 2, p.best_epoch = 1, p.targets_done = 1000, p.train_seconds = 1.5, p.stepping_seconds = 1.25, p.seconds_to_best = 0.7;
+    p.epochs = 2, p.best_epoch = 1, p.targets_done = 1000, p.cooling_epoch = 2, p.train_seconds = 1.5, p.stepping_seconds = 1.25, p.seconds_to_best = 0.7;
     p.valid_ndcg10 = 0.05, p.valid_recall10 = 0.1, p.valid_loss = 7.5, p.curves = "epoch,seconds\n1,0.7\n";
     return p;
 }
@@ -32,7 +32,7 @@ TEST(Checkpoint, gives_back_every_field_to_the_last_bit) {
     const auto& q = read->position;
     EXPECT_TRUE(q.data == p.data && q.options == p.options && q.curves == p.curves);
     EXPECT_TRUE(q.epoch == p.epoch && q.batch == p.batch && q.steps == p.steps && q.product_targets == p.product_targets && q.time_targets == p.time_targets);
-    EXPECT_TRUE(q.epochs == p.epochs && q.best_epoch == p.best_epoch && q.targets_done == p.targets_done);
+    EXPECT_TRUE(q.epochs == p.epochs && q.best_epoch == p.best_epoch && q.targets_done == p.targets_done && q.cooling_epoch == p.cooling_epoch);
     EXPECT_TRUE(q.product_loss == p.product_loss && q.time_loss == p.time_loss && q.train_seconds == p.train_seconds && q.stepping_seconds == p.stepping_seconds);
     EXPECT_TRUE(q.seconds_to_best == p.seconds_to_best && q.valid_ndcg10 == p.valid_ndcg10 && q.valid_recall10 == p.valid_recall10 && q.valid_loss == p.valid_loss);
 }

@@ -23,14 +23,14 @@ constexpr std::int64_t kReduction = 3;
 }  // namespace
 
 tune::Space network_space() {
-    return {{"learning-rate", Kind::kLog, 3e-4, 1e-2, 3e-3},
+    return {{"learning-rate", Kind::kLog, 3e-4, 2e-2, 6e-3},
             {"dropout", Kind::kLinear, 0, 0.6, 0.2},
             {"weight-decay", Kind::kLog, 1e-3, 1, 0.1},
             {"width", Kind::kCategory, 0, 0, 1, {"32", "64", "96", "128"}},
             {"blocks", Kind::kInteger, 1, 4, 2},
             {"batch-positions", Kind::kCategory, 0, 0, 1, {"512", "1024", "2048", "4096"}},
             {"history-limit", Kind::kCategory, 0, 0, 1, {"20", "50", "100"}},
-            {"reversed-share", Kind::kLinear, 0, 0.5, 0.3},
+            {"reversed-share", Kind::kLinear, 0, 0.5, 0},
             {"later-decay", Kind::kLinear, 0, 0.9, 0},
             {"masked-share", Kind::kLinear, 0, 0.4, 0}};
 }

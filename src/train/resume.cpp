@@ -41,7 +41,7 @@ std::string data_hash(const model::TrainingData& data) {
 // When to stop (epochs, patience, seconds) may change from one start to the next, and threads change nothing.
 Result<std::string> options_text(const TrainOptions& options) {
     const auto& [width, blocks, heads, hidden, history_limit, learning_rate, weight_decay, dropout, gradient_norm_limit, warmup_steps, batch_positions,
-                 negatives, later_decay, reversed_share, masked_share, average_decay, id_dropout, hazard_weight, epochs_limit, patience, seconds_limit, validation_units_limit, seed,
+                 negatives, later_decay, reversed_share, masked_share, average_decay, id_dropout, hazard_weight, epochs_limit, patience, cooldown_epochs, seconds_limit, validation_units_limit, seed,
                  threads, init_weights, checkpoints] = options;
     std::string start = "none";
     if (!init_weights.empty()) {
@@ -50,9 +50,9 @@ Result<std::string> options_text(const TrainOptions& options) {
         start = hex(hash128(*bytes));
     }
     return fmt::format("width={} blocks={} heads={} hidden={} history-limit={} learning-rate={} weight-decay={} dropout={} gradient-norm-limit={} warmup-steps={} "
-                       "batch-positions={} negatives={} later-decay={} reversed-share={} masked-share={} average-decay={} id-dropout={} hazard-weight={} validation-units-limit={} seed={} init-weights={}",
+                       "batch-positions={} negatives={} later-decay={} reversed-share={} masked-share={} average-decay={} id-dropout={} hazard-weight={} cooldown-epochs={} validation-units-limit={} seed={} init-weights={}",
                        width, blocks, heads, hidden, history_limit, learning_rate, weight_decay, dropout, gradient_norm_limit, warmup_steps, batch_positions,
-                       negatives, later_decay, reversed_share, masked_share, average_decay, id_dropout, hazard_weight, validation_units_limit, seed, start);
+                       negatives, later_decay, reversed_share, masked_share, average_decay, id_dropout, hazard_weight, cooldown_epochs, validation_units_limit, seed, start);
 }
 
 bool Checkpoints::due(std::int64_t steps) const {

@@ -78,7 +78,9 @@ Result<TrainSummary> run(const model::TrainingData& data, const TrainOptions& op
     const auto start = Clock::now() - std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(now.train_seconds));
     const auto out_of_time = [&] { return options.seconds_limit > 0 && seconds_since(start) >= options.seconds_limit; };
     const auto has_patience = [&] { return now.best_epoch == 0 || now.epochs - now.best_epoch < options.patience; };
-    while (now.epoch <= options.epochs_limit && has_patience() && !summary.stopped_by_time) {
+    const auto cooling = [&] { return now.cooling_epoch > 0; };
+    const auto goes_on = [&] { return cooling() ? now.epoch < now.cooling_epoch + options.cooldown_epochs : has_patience() || options.cooldown_epochs > 0; };
+    while (now.epoch <= options.epochs_limit && goes_on() && !summary.stopped_by_time) {
         const Rng epoch_rng = rng.fork(static_cast<std::uint64_t>(now.epoch) + 1);
         Rng window_rng = epoch_rng.fork(0);
         const auto windows = trainer.curriculum().windows(window_rng);
@@ -88,7 +90,9 @@ Result<TrainSummary> run(const model::TrainingData& data, const TrainOptions& op
         for (const auto& part : runs(windows, options.batch_positions)) {
             report.positions += positions_of(part);
             if (++batch <= now.batch) continue;  // done before the training was cut off
-            const auto loss = trainer.step(part, epoch_rng.fork(static_cast<std::uint64_t>(batch)));
+            const double done = static_cast<double>(now.epoch - now.cooling_epoch) + static_cast<double>(report.positions) / static_cast<double>(report.positions_total);
+            const double rate_share = cooling() ? std::max(0.0, 1 - done / static_cast<double>(options.cooldown_epochs)) : 1;
+            const auto loss = trainer.step(part, rate_share, epoch_rng.fork(static_cast<std::uint64_t>(batch)));
             now.batch = batch;
             now.steps = trainer.steps();
             now.product_loss += loss.product;
@@ -119,6 +123,7 @@ Result<TrainSummary> run(const model::TrainingData& data, const TrainOptions& op
         PERENNIAL_TRY(write_file(out_dir / "curves.csv", now.curves));
         now.epochs = now.epoch;
         now.train_seconds = finished.seconds;
+        const bool plateau = now.best_epoch > 0 && quality.ndcg10 < (1 + kPlateauGain) * now.valid_ndcg10 && quality.loss >= now.valid_loss;
         // Without validation the last epoch counts as the best. Equal quality keeps the earlier weights.
         if (units.empty() || now.best_epoch == 0 || quality.ndcg10 > now.valid_ndcg10) {
             PERENNIAL_TRY(trainer.network().save(out_dir / "model.safetensors"));
@@ -130,6 +135,7 @@ Result<TrainSummary> run(const model::TrainingData& data, const TrainOptions& op
         }
         now.targets_done += now.product_targets;
         ++now.epoch;
+        if (!units.empty() && !cooling() && options.cooldown_epochs > 0 && (plateau || !has_patience())) now.cooling_epoch = now.epoch;
         now.batch = now.product_targets = now.time_targets = 0;
         now.product_loss = now.time_loss = 0;
     }
@@ -177,6 +183,7 @@ Status check(const TrainOptions& options) {
     PERENNIAL_TRY(in("hazard-weight", options.hazard_weight, 0.0, 1000.0));
     PERENNIAL_TRY(in("epochs-limit", options.epochs_limit, Whole{1}, Whole{1'000'000}));
     PERENNIAL_TRY(in("patience", options.patience, Whole{1}, Whole{1'000'000}));
+    PERENNIAL_TRY(in("cooldown-epochs", options.cooldown_epochs, Whole{0}, Whole{1'000}));
     PERENNIAL_TRY(in("seconds-limit", options.seconds_limit, 0.0, 1e9));
     PERENNIAL_TRY(in("validation-units-limit", options.validation_units_limit, Whole{0}, Whole{1'000'000'000}));
     PERENNIAL_TRY(in("threads", options.threads, 1u, 1024u));

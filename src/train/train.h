@@ -25,6 +25,7 @@ struct CheckpointOptions {
 
 using model::kFullSoftmaxProducts;
 inline constexpr std::int64_t kNegatives = 8'192;
+inline constexpr double kPlateauGain = 0.02;
 
 struct TrainOptions {
     // The network (model/config.h).
@@ -34,8 +35,8 @@ struct TrainOptions {
     std::int64_t hidden = 0;  // of the feed-forward part; 0: twice the width
     std::int64_t history_limit = 50;
 
-    // The optimiser: AdamW, linear warm-up, then constant.
-    double learning_rate = 3e-3;
+    // The optimiser: AdamW; the rate rises over the warm-up, stays, and falls at the end (cooldown_epochs).
+    double learning_rate = 6e-3;
     double weight_decay = 0.1;  // decoupled; tables of biases, gains and time rows are exempt
     double dropout = 0.2;
     double gradient_norm_limit = 1.0;
@@ -46,15 +47,20 @@ struct TrainOptions {
     std::int64_t negatives = -1;
     // How an epoch looks at its sequences (batches.h).
     double later_decay = 0;      // weight of the targets after the next one, per step; 0: the next one alone
-    double reversed_share = 0.3; // windows read from the end
+    double reversed_share = 0;   // windows read from the end
     double masked_share = 0;     // input products hidden
-    double average_decay = 0.99;  // of the weights' running mean, which is what is judged and kept; 0: the weights themselves
+    double average_decay = 0.995;  // of the weights' running mean, which is what is judged and kept; 0: the weights themselves
     double id_dropout = 0.2;      // share of products that a step knows by their content alone; no effect without content
     double hazard_weight = 0.1;  // of the time-to-purchase loss beside the product loss; no effect without times
 
     // When to stop. Without validation targets all epochs run and the last one's weights are kept.
     std::int64_t epochs_limit = 50;
     std::int64_t patience = 3;  // epochs without a better validation NDCG@10
+    // At a plateau the learning rate falls linearly to nothing over so many epochs, and training ends. A plateau: an epoch
+    // that gains less than kPlateauGain of NDCG@10 over the best one while the validation loss does not fall either, or
+    // the end of patience. 0: no fall, the end of patience ends training. Source: warm-up, stable, decay, Hu et al. 2024
+    // (MiniCPM).
+    std::int64_t cooldown_epochs = 2;
     double seconds_limit = 0;   // 0: none; looked at after every batch
     std::int64_t validation_units_limit = 10'000;
 

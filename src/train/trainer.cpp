@@ -49,7 +49,11 @@ Trainer::Trainer(const model::TrainingData& data, const TrainOptions& options)
       optimizer_(trainable(network_, table_), {.weight_decay = options.weight_decay, .gradient_norm_limit = options.gradient_norm_limit}),
       shards_(shard_count(options)),
       negatives_(negatives(data, options)) {
-    if (averages() || table_) averaged_.emplace(network_config(data, options), rng_.fork(0));
+    set_first_bias(data);
+    if (averages() || table_) {
+        averaged_.emplace(network_config(data, options), rng_.fork(0));
+        std::ranges::copy(floats(network_.product_bias()), floats(averaged_->product_bias()).begin());
+    }
     if (negatives_ > 0 && table_) throw std::invalid_argument(fmt::format("content needs the full softmax (--negatives 0, or at most {} products)", kFullSoftmaxProducts));
     if (negatives_ > 0) find_target_shares(data);
 }
@@ -97,7 +101,7 @@ Status Trainer::restore(const model::Checkpoint& checkpoint) {
     return Done{};
 }
 
-BatchLoss Trainer::step(std::span<const Window> windows, Rng rng) {
+BatchLoss Trainer::step(std::span<const Window> windows, double rate_share, Rng rng) {
     const auto parts = runs(windows, (positions_of(windows) + static_cast<std::int64_t>(shards_) - 1) / static_cast<std::int64_t>(shards_));
     std::vector<Shard> shards(parts.size());
     if (table_) table_->write(floats(network_.product_table()), options_.id_dropout, rng.fork(kIdDropoutStream), options_.threads);
@@ -120,7 +124,7 @@ BatchLoss Trainer::step(std::span<const Window> windows, Rng rng) {
     ++steps_;
     const double warm = std::min(1.0, static_cast<double>(steps_) / static_cast<double>(std::max<std::int64_t>(options_.warmup_steps, 1)));
     const TouchedRows touched[] = {{0, static_cast<std::size_t>(options_.width), rows_}, {1, 1, rows_}};
-    const double norm = optimizer_.step(gradients_of(shards), options_.learning_rate * warm, options_.threads, std::span(touched).first(negatives_ > 0 ? 2 : 0));
+    const double norm = optimizer_.step(gradients_of(shards), options_.learning_rate * warm * rate_share, options_.threads, std::span(touched).first(negatives_ > 0 ? 2 : 0));
     if (!std::isfinite(norm)) throw std::runtime_error(fmt::format("the gradient is not finite at step {}: lower the learning rate", steps_));
     // A short past at the start, so that the random start is soon forgotten.
     if (averages())
@@ -196,6 +200,17 @@ void Trainer::find_target_shares(const model::TrainingData& data) {
     const auto share = 1.0f / static_cast<float>(std::max<std::int64_t>(curriculum_.train_targets(), 1));
     for (std::size_t i = 0; i < data.events(); ++i)
         if (data.role[i] == model::kTrainTarget) target_share_[static_cast<std::size_t>(data.product[i])] += share;
+}
+
+void Trainer::set_first_bias(const model::TrainingData& data) {
+    const auto bias = floats(network_.product_bias());
+    if (bias.empty()) return;
+    std::vector<double> count(bias.size(), 0.5);  // so that a product that was never a target is rarer than any that was
+    for (std::size_t i = 0; i < data.events(); ++i)
+        if (data.role[i] == model::kTrainTarget) ++count[static_cast<std::size_t>(data.product[i])];
+    double mean = 0;
+    for (double& c : count) mean += (c = std::log(c)) / static_cast<double>(count.size());
+    for (std::size_t p = 0; p < bias.size(); ++p) bias[p] = static_cast<float>(count[p] - mean);
 }
 
 std::int64_t Trainer::negatives(const model::TrainingData& data, const TrainOptions& options) {

@@ -42,8 +42,8 @@ public:
     // kCorrupt when the values are not those of this network.
     Status restore(const model::Checkpoint& checkpoint);
 
-    // One optimiser step. Throws what libtorch throws.
-    BatchLoss step(std::span<const Window> windows, Rng rng);
+    // One optimiser step at this share, 0 to 1, of the options' learning rate. Throws what libtorch throws.
+    BatchLoss step(std::span<const Window> windows, double rate_share, Rng rng);
 
 private:
     struct Shard {
@@ -80,6 +80,8 @@ private:
     // correction; Bengio and Senecal 2008, for mixed samples Yang et al. 2020).
     float log_chance(std::size_t product, std::int64_t rows) const;
 
+    // The log share of each product among the targets: popularity need not be learned first.
+    void set_first_bias(const model::TrainingData& data);
     void find_target_shares(const model::TrainingData& data);
 
     static std::int64_t negatives(const model::TrainingData& data, const TrainOptions& options);
