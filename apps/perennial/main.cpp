@@ -171,12 +171,12 @@ int dispatch(int argc, char** argv) {
     nextitem->add_option("--sequences", bench_options.sequences, "a line a user: user id, then item ids in time order (also .gz)")->required();
     nextitem->add_option("--items", bench_options.items, "what the items are: CSV with a header, or JSON (also .gz; docs/guide/bench.md)");
     nextitem->add_option("--out", bench_options.out, "folder for weights and curves; a temporary one by default");
-    nextitem->add_option("--seed", bench_options.common.seed, "same seed, same numbers")->capture_default_str();
-    nextitem->add_option("--threads", bench_options.common.threads, "threads")->capture_default_str()->check(CLI::Range(1, 256));
+    add_seed(nextitem, bench_options.common);
+    add_threads(nextitem, bench_options.common);
     nextitem->add_option("--seconds", bench_options.seconds_limit, "training time at most; 0: no limit")->capture_default_str();
     add_train_flags(nextitem, bench_options.train_flags);
     add_search(nextitem, bench_options.search);
-    nextitem->add_flag("--json", bench_options.common.json, "results as JSON");
+    add_json(nextitem, bench_options.common);
     nextitem->callback([&] { status = bench_nextitem(bench_options); });
     ColdStartCommand cold_options;
     cold_options.common.threads = threads;
@@ -185,9 +185,9 @@ int dispatch(int argc, char** argv) {
     coldstart->add_option("--items", cold_options.items, "as for nextitem")->required();
     coldstart->add_option("--cold-share", cold_options.cold_share, "share of items left out of training")->capture_default_str()->check(CLI::Range(0.0, 0.9));
     coldstart->add_option("--out", cold_options.out, "folder for weights and curves; a temporary one by default");
-    coldstart->add_option("--seed", cold_options.common.seed, "same seed, same numbers")->capture_default_str();
-    coldstart->add_option("--threads", cold_options.common.threads, "threads")->capture_default_str()->check(CLI::Range(1, 256));
-    coldstart->add_flag("--json", cold_options.common.json, "results as JSON");
+    add_seed(coldstart, cold_options.common);
+    add_threads(coldstart, cold_options.common);
+    add_json(coldstart, cold_options.common);
     add_train_flags(coldstart, cold_options.train_flags);
     coldstart->callback([&] { status = bench_coldstart(cold_options); });
 
