@@ -61,6 +61,7 @@ TEST(Update, goes_on_from_the_current_run_and_keeps_its_products_numbers) {
     const auto before = vocabulary(parent), after = vocabulary(child);
     ASSERT_GE(after.size(), before.size());
     EXPECT_TRUE(std::equal(before.begin(), before.end(), after.begin())) << "known products keep their numbers";
+    EXPECT_TRUE(fs::exists(parent / "content.safetensors") && fs::exists(child / "content.safetensors"));
     EXPECT_TRUE(fs::exists(child / "churn.json") == fs::exists(parent / "churn.json"));
     run_well({"check", "--shop", shop});
     run_well({"evaluate", "--shop", shop, "--seconds", "2"}, {.time_limit = Seconds(300)});  // reads the run and writes the report

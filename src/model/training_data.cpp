@@ -57,12 +57,14 @@ Status check(const TrainingData& data) {
     const auto& content = data.content;
     if (content.features < 0) return invalid("content: want features >= 0");
     if (content.features == 0) {
-        if (!content.offsets.empty() || !content.feature.empty()) return invalid("content: want no columns without features");
+        if (!content.offsets.empty() || !content.feature.empty() || !content.name.empty()) return invalid("content: want no columns without features");
         return Done{};
     }
     if (content.offsets.size() != static_cast<std::size_t>(data.products) + 1 || content.offsets.front() != 0 ||
         content.offsets.back() != static_cast<std::int64_t>(content.feature.size()) || !std::ranges::is_sorted(content.offsets))
         return invalid(fmt::format("content offsets: want {} rising numbers from 0 to {}", data.products + 1, content.feature.size()));
+    if (!content.name.empty() && std::cmp_not_equal(content.name.size(), content.features))
+        return invalid(fmt::format("content names: want none or {}, got {}", content.features, content.name.size()));
     for (const auto feature : content.feature)
         if (feature < 0 || feature >= content.features) return invalid(fmt::format("content feature: want 0 to {}, got {}", content.features - 1, feature));
     return Done{};
@@ -104,6 +106,7 @@ Result<TrainingData> read_training_data(const std::filesystem::path& path) {
         PERENNIAL_TRY(take(number(*file, "features", 0, INT32_MAX), data.content.features));
         PERENNIAL_TRY(take(file->longs("content.offsets", kAny), data.content.offsets));
         PERENNIAL_TRY(take(file->ints("content.feature", kAny), data.content.feature));
+        if (file->metadata().contains("names")) PERENNIAL_TRY(take(file->longs("content.name", kAny), data.content.name));
     }
     if (auto status = check(data); !status) return at(status.error());
     return data;
@@ -135,6 +138,10 @@ Status write_training_data(const TrainingData& data, const std::filesystem::path
         file.metadata("features", std::to_string(data.content.features));
         add("content.offsets", data.content.offsets);
         add("content.feature", data.content.feature);
+        if (!data.content.name.empty()) {
+            file.metadata("names", "1");
+            add("content.name", data.content.name);
+        }
     }
     return file.write(path);
 }

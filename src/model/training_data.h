@@ -24,6 +24,7 @@ struct ProductContent {
     std::int32_t features = 0;              // F; 0: nothing is known
     std::vector<std::int64_t> offsets;      // [P + 1], empty when F is 0
     std::vector<std::int32_t> feature;      // of each product in turn, 0..F-1
+    std::vector<std::int64_t> name;         // [F] a hash of what each is, by which an update knows it again; empty: unnamed
 };
 
 struct TrainingData {

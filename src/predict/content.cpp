@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -82,6 +83,9 @@ model::ProductContent ContentBuilder::build() const {
     for (std::size_t f = 0; f < renumbered.size(); ++f)
         if (products_with[f] >= kFeatureProductsMin && static_cast<double>(products_with[f]) <= most) renumbered[f] = content.features++;
     if (content.features == 0) return content;
+    content.name.resize(static_cast<std::size_t>(content.features));
+    for (const auto& [feature, f] : numbers_)
+        if (const auto number = renumbered[static_cast<std::size_t>(f)]; number >= 0) content.name[static_cast<std::size_t>(number)] = static_cast<std::int64_t>(hash64(feature));
     content.offsets.push_back(0);
     for (const auto& own : features_) {
         for (const auto f : own)
@@ -91,14 +95,14 @@ model::ProductContent ContentBuilder::build() const {
     return content;
 }
 
-model::ProductContent content_of(const ShopData& data) {
-    if (std::cmp_greater(data.products(), model::kFullSoftmaxProducts)) {
-        log::info("{} products: more than {}, so training does not use what they are", data.products(), model::kFullSoftmaxProducts);
+model::ProductContent content_of(const ShopData& data, const sequence::Vocabulary& vocabulary) {
+    if (std::cmp_greater(vocabulary.size(), model::kFullSoftmaxProducts)) {
+        log::info("{} products: more than {}, so training does not use what they are", vocabulary.size(), model::kFullSoftmaxProducts);
         return {};
     }
-    ContentBuilder builder(data.products());
-    for (std::size_t p = 0; p < data.products(); ++p) {
-        const auto at = data.catalog.find(data.vocabulary[static_cast<std::int32_t>(p)]);
+    ContentBuilder builder(vocabulary.size());
+    for (std::size_t p = 0; p < vocabulary.size(); ++p) {
+        const auto at = data.catalog.find(vocabulary[static_cast<std::int32_t>(p)]);
         if (!at) continue;
         const auto& product = data.catalog[*at];
         builder.add_text(p, product.title);

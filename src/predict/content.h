@@ -37,8 +37,8 @@ private:
     std::vector<std::vector<std::int32_t>> features_;  // of each product, as they came
 };
 
-// Title, category and price of a shop's products. Nothing, and a line in the log, past model::kFullSoftmaxProducts of them.
-model::ProductContent content_of(const ShopData& data);
+// Title, category and price of a shop's products, numbered by `vocabulary`. Nothing, and a line in the log, past model::kFullSoftmaxProducts of them.
+model::ProductContent content_of(const ShopData& data, const sequence::Vocabulary& vocabulary);
 
 // How alike two products are by their features: cosine of vectors weighted by inverse document frequency. The humble
 // comparator of a cold start.

@@ -14,7 +14,7 @@ Result<NextPurchaseResult> evaluate_time_split(const ShopData& data, const std::
     const double test_days = std::min(kTestDays, std::floor(data.days() / 4));
     const std::int64_t cut_ms = after_days(data.last_time, -test_days).ms;
     auto split = split_by_time(data.sequences, data.products(), cut_ms, std::min(kValidationDays, test_days / 3));
-    split.data.content = content_of(data);
+    split.data.content = content_of(data, data.vocabulary);
     const auto test = next_order_units(data.sequences, cut_ms, test_days + 1);
     auto result = evaluate_next_purchase(split, test, data.products(), true, Known::kAllBeforeTest, cut_ms, directory / "time_split", network);
     if (!result) return result.error();
@@ -31,7 +31,7 @@ Result<NextPurchaseResult> evaluate_leave_one_out(const ShopData& data, const st
     auto purchases = data.sequences;
     for (auto& sequence : purchases) std::erase_if(sequence.steps, [](const sequence::Step& step) { return !step.purchase(); });
     auto split = leave_one_out(purchases, data.products(), true, false);
-    split.training.data.content = content_of(data);
+    split.training.data.content = content_of(data, data.vocabulary);
     auto result = evaluate_next_purchase(split.training, split.test, data.products(), true, Known::kTrainingAlone, data.last_time.ms, directory / "leave_one_out", network);
     if (!result) return result.error();
     result->protocol = "leave_one_out";

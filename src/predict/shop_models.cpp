@@ -167,7 +167,7 @@ Result<ShopTraining> train_shop(const ShopData& data, const fs::path& shop, cons
     ShopTraining training;
     const std::int64_t now_ms = data.last_time.ms + 1;
     auto split = split_by_time(data.sequences, data.products(), now_ms, validation_days(data));
-    split.data.content = content_of(data);
+    split.data.content = content_of(data, data.vocabulary);
     auto network_options = options.network;
     if (options.search.trials > 0) {
         auto trials = options.network;
@@ -225,7 +225,10 @@ Result<ShopTraining> update_shop(const ShopData& data, const fs::path& shop, con
     const sequence::Vocabulary vocabulary(std::move(products));
     const auto sequences = sequences_of(data, vocabulary);
     const double days = std::min(validation_days(data), days_between({lineage->learned_until_ms}, {now_ms}) / 3);
-    const auto split = update_split(sequences, vocabulary.size(), now_ms, lineage->learned_until_ms, days, options);
+    auto split = update_split(sequences, vocabulary.size(), now_ms, lineage->learned_until_ms, days, options);
+    // A parent that learned words of its products goes on with them, and learns those that are new.
+    std::error_code absent;
+    if (fs::exists(parent / "content.safetensors", absent)) split.data.content = content_of(data, vocabulary);
 
     ShopTraining training;
     training.parent = parent.filename();

@@ -1,14 +1,18 @@
 #include "train/product_table.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
+#include <unordered_map>
 
 #include "base/parallel.h"
+#include "model/safetensors.h"
 
 namespace perennial::train {
 namespace {
 
+constexpr std::array<std::int64_t, 1> kAny{-1};
 constexpr std::size_t kBlock = 256;         // rows a task
 constexpr double kWordSpread = 0.035;       // with the own vector's share as large, rows start as long as without content
 constexpr std::int32_t kRareTargets = 2;    // known products with at most so many targets lend new ones their bias
@@ -64,8 +68,38 @@ void ProductTable::mix(std::span<const float> own, std::span<const float> words,
 void ProductTable::start_from(std::span<const float> table, std::span<const std::size_t> rows) {
     std::vector<float> content(own_.size());
     mix(own_, words_, std::vector<float>(scale_.size(), 0.0f), content, 1);
-    for (const auto p : rows)
+    for (const auto p : rows) {
         for (auto i = p * width_; i < (p + 1) * width_; ++i) own_[i] = own_mean_[i] = table[i] - content[i];
+        known_[p] = 1;
+        bias_mask_[p] = 0;
+    }
+}
+
+Status ProductTable::load_words(const std::filesystem::path& path) {
+    auto file = model::Safetensors::open(path);
+    if (!file) return file.error();
+    const auto names = file->longs("name", kAny);
+    if (!names) return names.error();
+    const std::array<std::int64_t, 2> shape{static_cast<std::int64_t>(names->size()), static_cast<std::int64_t>(width_)};
+    const auto values = file->floats("words", shape);
+    if (!values) return values.error();
+    std::unordered_map<std::int64_t, std::size_t> row;
+    for (std::size_t f = 0; f < names->size(); ++f) row.emplace((*names)[f], f);
+    for (std::size_t f = 0; f < content_.name.size(); ++f)
+        if (const auto found = row.find(content_.name[f]); found != row.end())
+            for (std::size_t i = 0; i < width_; ++i) words_[f * width_ + i] = words_mean_[f * width_ + i] = (*values)[found->second * width_ + i];
+    return Done{};
+}
+
+Status ProductTable::save_words(const std::filesystem::path& path) const {
+    if (content_.name.empty()) return Done{};
+    model::SafetensorsWriter file;
+    const std::array<std::int64_t, 2> shape{static_cast<std::int64_t>(content_.name.size()), static_cast<std::int64_t>(width_)};
+    file.metadata("format", "perennial.content");
+    file.metadata("version", "1");
+    file.add("name", std::span(shape).first(1), std::span(content_.name));
+    file.add("words", shape, std::span<const float>(words_mean_));
+    return file.write(path);
 }
 
 void ProductTable::write(std::span<float> table, double id_dropout, Rng rng, unsigned threads) {

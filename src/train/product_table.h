@@ -5,14 +5,19 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <span>
 #include <vector>
 
+#include "base/result.h"
 #include "base/rng.h"
 #include "model/training_data.h"
 #include "train/optimizer.h"
 
 namespace perennial::train {
+
+// Beside model.safetensors where content has names (docs/formats/models.md).
+inline constexpr const char* kWordsFile = "content.safetensors";
 
 class ProductTable {
 public:
@@ -28,7 +33,12 @@ public:
     void write_averaged(std::span<float> table, std::span<float> bias, unsigned threads) const;
     void average(float keep);
 
-    // Own vectors such that the table is again what it was in these rows; the others stay as they are.
+    // Vectors of features by name: those that the file knows become what they were, the others stay as they are. Errors:
+    // kCorrupt, kInvalid (another width).
+    Status load_words(const std::filesystem::path& path);
+    // The running means of the vectors of features, by name. Nothing to write without names. Errors: kIo, kFull.
+    Status save_words(const std::filesystem::path& path) const;
+    // Own vectors such that the table is again what it was in these rows, which are known from now on; the others stay as they are.
     void start_from(std::span<const float> table, std::span<const std::size_t> rows);
     // All that the next step reads and changes.
     std::vector<std::span<float>> memory() { return {own_, words_, own_mean_, words_mean_}; }

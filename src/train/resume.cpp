@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "train/product_table.h"
 
 namespace perennial::train {
 namespace {
@@ -30,10 +31,10 @@ std::string words_missing(std::string_view text, std::string_view other) {
 // A new member of either struct breaks the binding, so that it cannot be forgotten here.
 std::string data_hash(const model::TrainingData& data) {
     const auto& [offsets, product, kind, time_ms, quantity, occasion, role, purchase, end_ms, products, kinds, has_time, content, exclude_seen] = data;
-    const auto& [features, content_offsets, feature] = content;
+    const auto& [features, content_offsets, feature, name] = content;
     std::uint64_t hash = hash64(fmt::format("{} {} {} {} {}", products, kinds, has_time, exclude_seen, features));
     const auto add = [&](const auto&... column) { ((hash = hash64({reinterpret_cast<const char*>(column.data()), column.size() * sizeof(column[0])}, hash)), ...); };
-    add(offsets, product, kind, time_ms, quantity, occasion, role, purchase, end_ms, content_offsets, feature);
+    add(offsets, product, kind, time_ms, quantity, occasion, role, purchase, end_ms, content_offsets, feature, name);
     return fmt::format("{:016x}", hash);
 }
 
@@ -47,7 +48,8 @@ Result<std::string> options_text(const TrainOptions& options) {
     if (!init_weights.empty()) {
         const auto bytes = read_file(init_weights);
         if (!bytes) return bytes.error();
-        start = hex(hash128(*bytes));
+        const auto words = read_file(init_weights.parent_path() / kWordsFile);
+        start = hex(hash128(*bytes)) + (words ? hex(hash128(*words)) : "");
     }
     return fmt::format("width={} blocks={} heads={} hidden={} history-limit={} learning-rate={} weight-decay={} dropout={} gradient-norm-limit={} warmup-steps={} "
                        "batch-positions={} negatives={} later-decay={} reversed-share={} masked-share={} average-decay={} id-dropout={} hazard-weight={} cooldown-epochs={} validation-units-limit={} seed={} init-weights={}",

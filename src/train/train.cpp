@@ -126,7 +126,7 @@ Result<TrainSummary> run(const model::TrainingData& data, const TrainOptions& op
         const bool plateau = now.best_epoch > 0 && quality.ndcg10 < (1 + kPlateauGain) * now.valid_ndcg10 && quality.loss >= now.valid_loss;
         // Without validation the last epoch counts as the best. Equal quality keeps the earlier weights.
         if (units.empty() || now.best_epoch == 0 || quality.ndcg10 > now.valid_ndcg10) {
-            PERENNIAL_TRY(trainer.network().save(out_dir / "model.safetensors"));
+            PERENNIAL_TRY(trainer.save(out_dir));
             now.best_epoch = now.epoch;
             now.seconds_to_best = finished.seconds;
             now.valid_ndcg10 = quality.ndcg10;

@@ -4,18 +4,22 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <array>
 #include <cmath>
+#include <filesystem>
 #include <numeric>
 #include <set>
 
 #include "base/file.h"
 #include "model/buckets.h"
 #include "model/network.h"
+#include "model/safetensors.h"
 #include "train/batches.h"
 #include "train/catalog_loss.h"
 #include "train/evaluate.h"
 #include "train/functions.h"
 #include "train/optimizer.h"
+#include "train/product_table.h"
 #include "train/torch_network.h"
 
 namespace perennial::train {
@@ -301,6 +305,51 @@ TEST(Train, goes_on_from_the_vectors_of_products_also_where_content_makes_them) 
     options.learning_rate = 1e-6;
     const auto after = train(data, options, second.path()).value();
     EXPECT_NEAR(after.valid_ndcg10, before.valid_ndcg10, 0.02);
+}
+
+// Two features of the first training, a third that comes with product 20; product 21 has only words that were known.
+TEST(Train, a_new_product_gets_a_vector_from_its_words_and_new_words_leave_old_products_as_they_are) {
+    const TempDir first, second;
+    auto data = ring(60, 9, 20);
+    data.content = {2, {0}, {}, {101, 102}};
+    for (std::int32_t p = 0; p < 20; ++p) {
+        data.content.feature.push_back(p % 2);
+        data.content.offsets.push_back(p + 1);
+    }
+    TrainOptions options{.width = 16, .learning_rate = 5e-3, .warmup_steps = 1, .batch_positions = 256, .epochs_limit = 4, .threads = 1};
+    ASSERT_TRUE(train(data, options, first.path()).ok());
+    ASSERT_TRUE(std::filesystem::exists(first.path() / kWordsFile));
+
+    auto more = data;
+    more.products = 22;
+    more.content = {3, {0}, {}, {102, 103, 101}};  // the same words under other numbers, and a new one
+    for (std::int32_t p = 0; p < 20; ++p) {
+        more.content.feature.push_back(p % 2 == 0 ? 2 : 0);
+        if (p == 5) more.content.feature.push_back(1);  // an old product has the new word too
+        more.content.offsets.push_back(static_cast<std::int64_t>(more.content.feature.size()));
+    }
+    for (const std::int32_t feature : {1, 2}) {
+        more.content.feature.push_back(feature);
+        more.content.offsets.push_back(static_cast<std::int64_t>(more.content.feature.size()));
+    }
+    options.init_weights = first.path() / "model.safetensors";
+    options.epochs_limit = 1;
+    options.learning_rate = 1e-12;  // the extension alone
+    ASSERT_TRUE(train(more, options, second.path()).ok());
+    const auto before = model::Network::load(first.path() / "model.safetensors").value(), after = model::Network::load(second.path() / "model.safetensors").value();
+    for (std::int32_t p = 0; p < 20; ++p)
+        for (std::size_t i = 0; i < 16; ++i) EXPECT_NEAR(after.product_vector(p)[i], before.product_vector(p)[i], 1e-6) << "product " << p;
+    std::vector<float> old_scores(20), new_scores(22);
+    before.scores(before.start(), {}, old_scores);
+    after.scores(after.start(), {}, new_scores);
+    for (std::size_t p = 0; p < 20; ++p) EXPECT_NEAR(new_scores[p], old_scores[p], 1e-5);
+    const auto words = model::Safetensors::open(first.path() / kWordsFile).value().floats("words", std::array<std::int64_t, 2>{2, 16}).value();
+    double size = 0;
+    for (std::size_t i = 0; i < 16; ++i) {
+        EXPECT_NEAR(after.product_vector(21)[i], words[i], 1e-6);  // of word 101 alone
+        size += std::abs(after.product_vector(20)[i]);
+    }
+    EXPECT_GT(size, 0.01);  // of the new word alone
 }
 
 TEST(Train, goes_on_from_a_checkpoint_with_and_without_content_and_with_sampled_products) {

@@ -63,6 +63,9 @@ Status Trainer::load(const std::filesystem::path& weights) {
     const std::vector<float> random(table.begin(), table.end());
     PERENNIAL_TRY(network_.load(weights));
     if (table_) {  // the file holds whole vectors: what it knows of a product goes into the product's own part
+        // Words first: whatever they are, products of the file keep their vectors.
+        std::error_code absent;
+        if (const auto words = weights.parent_path() / kWordsFile; std::filesystem::exists(words, absent)) PERENNIAL_TRY(table_->load_words(words));
         const auto width = static_cast<std::size_t>(options_.width);
         std::vector<std::size_t> loaded;
         for (std::size_t p = 0; p * width < table.size(); ++p)
@@ -78,6 +81,11 @@ const TorchNetwork& Trainer::network() {
     if (!averages()) average(0);
     if (table_) table_->write_averaged(floats(averaged_->product_table()), floats(averaged_->product_bias()), options_.threads);
     return *averaged_;
+}
+
+Status Trainer::save(const std::filesystem::path& directory) {
+    PERENNIAL_TRY(network().save(directory / "model.safetensors"));
+    return table_ ? table_->save_words(directory / kWordsFile) : Done{};
 }
 
 std::vector<std::span<float>> Trainer::state() {

@@ -32,6 +32,7 @@ public:
     Trainer(const model::TrainingData& data, const TrainOptions& options);
 
     Status load(const std::filesystem::path& weights);
+    Status save(const std::filesystem::path& directory);  // model.safetensors, and the vectors of named content
     // What is judged and kept.
     const TorchNetwork& network();
     const Curriculum& curriculum() const { return curriculum_; }
