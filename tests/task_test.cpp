@@ -3,9 +3,12 @@
 
 #include <cmath>
 #include <set>
+#include <sstream>
+#include <thread>
 
 #include "base/file.h"
 #include "program.h"
+#include "server.h"
 
 namespace perennial::test {
 namespace {
@@ -60,6 +63,44 @@ TEST(Task, a_users_labels_become_an_adapter_figures_and_answers) {
     EXPECT_NEAR(sum, 1, 1e-4);
     EXPECT_EQ(read_text(directory / "model.safetensors"), backbone) << "the backbone is read, never written";
     EXPECT_TRUE(fs::exists(directory / "tasks/mine/adapter.safetensors"));
+
+    // What was fitted, then saved and loaded, says the same: on the command line and over HTTP.
+    Server server(shop);
+    for (std::size_t at = 1; at < 6; ++at) {
+        std::vector<std::string> fields;
+        std::istringstream line(answers[at]);
+        for (std::string text; std::getline(line, text, ',');) fields.push_back(text);
+        const auto command = json::parse(run_well({"customer", "--shop", shop, fields[0], "--json"}).out).as_object();
+        const auto http = json::parse(server.get("/v1/customers/" + fields[0] + "?horizon_days=400").body).as_object();
+        for (const auto* customer : {&command, &http}) {
+            const auto& tasks = customer->at("tasks").as_array();
+            ASSERT_EQ(tasks.size(), 1u);
+            EXPECT_EQ(tasks[0].at("task"), "mine");
+            EXPECT_EQ(tasks[0].at("model"), trained.at("run"));
+            EXPECT_EQ(tasks[0].at("as_of"), customer->at("as_of"));
+            for (const auto& [column, name] : {std::pair{2, "a"}, {3, "b"}, {4, "c"}})
+                EXPECT_NEAR(tasks[0].at("probabilities").at(name).to_number<double>(), std::stod(fields[static_cast<std::size_t>(column)]), 1e-5) << fields[0];
+        }
+        EXPECT_FALSE(command.contains("silence"));
+        double before = 1;
+        for (const char* days : {"1", "14", "90", "730"}) {
+            const auto silence = json::parse(run_well({"customer", "--shop", shop, fields[0], "--json", "--horizon", days}).out).at("silence").at("probability").to_number<double>();
+            EXPECT_LE(silence, before) << days;
+            EXPECT_GE(silence, 0);
+            before = silence;
+        }
+        EXPECT_GE(http.at("silence").at("probability").to_number<double>(), before);
+    }
+    // A server that runs takes up a task that is trained beside it.
+    write_text(scratch.path() / "returns.toml", "builtin = \"purchase\"\nname = \"returns\"\nhorizon_days = 40\nas_of_count = 2\n[train]\nepochs_limit = 2\n");
+    const auto returns = json::parse(run_well({"train", "--shop", shop, "--json", "--task", scratch.path() / "returns.toml"}, {.time_limit = Seconds(300)}).out);
+    EXPECT_EQ(returns.at("served_labels").as_int64(), returns.at("labels").as_int64() + returns.at("judged_labels").as_int64());
+    const auto served = [&] { return json::parse(server.get("/v1/customers/" + *customers.begin()).body).at("tasks").as_array(); };
+    for (int second = 0; second < 60 && served().size() < 2; ++second) std::this_thread::sleep_for(Seconds(1));
+    ASSERT_EQ(served().size(), 2u);
+    EXPECT_EQ(served()[1].at("task"), "returns");
+    EXPECT_GT(served()[1].at("probability").to_number<double>(), 0);
+    EXPECT_LT(served()[1].at("probability").to_number<double>(), 1);
 
     const auto refused = [&](const std::string& toml, std::string_view words) {
         write_text(task, toml);

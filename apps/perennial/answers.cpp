@@ -54,6 +54,14 @@ json::object churn_json(const predict::ShopModels& models, const catalog::Catalo
             {"horizon_days", models.churn->horizon_days}, {"method", models.churn->chosen}, {"reasons", std::move(reasons)}, {"return_events", causes_json(causes)}};
 }
 
+// P(no purchase within any number of days): the network's hazard head, as it was pretrained.
+json::object silence_json(const predict::ShopModels& models, std::span<const sequence::Step> steps, UtcTime now, double days) {
+    if (!models.methods.network) return {{"horizon_days", days}, {"probability", nullptr}, {"note", "no network is trained: perennial train"}};
+    if (steps.empty()) return {{"horizon_days", days}, {"probability", nullptr}, {"note", "no event that the network reads"}};
+    const auto& network = *models.methods.network;
+    return {{"horizon_days", days}, {"probability", network.silence(network.session(steps), steps.back().time_ms, now.ms, days)}, {"method", "time_head"}, {"model", models.run}};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Answers>> Answers::open(const profile::Store& store, const std::filesystem::path& shop, unsigned threads,
@@ -70,6 +78,9 @@ Result<std::unique_ptr<Answers>> Answers::open(const profile::Store& store, cons
     auto models = predict::load_shop_models(*data, shop, threads);
     if (!models) return models.error();
     answers->models_ = std::move(*models);
+    const auto run = predict::current_run(shop);
+    answers->tasks_stamp_ = TaskAnswers::stamp(run);
+    answers->tasks_ = std::make_unique<const TaskAnswers>(run, answers->models_);
     answers->rhythm_ = data->rhythm;
     answers->currency_ = data->currency;
     std::vector<profile::Profile> profiles;
@@ -157,7 +168,7 @@ Result<json::object> Answers::recommendations(const profile::CustomerKey& custom
                         {"left_out", {{"out_of_stock", chosen->left_out_of_stock}, {"just_bought", chosen->left_out_just_bought}}}};
 }
 
-Result<json::object> Answers::customer(const profile::CustomerKey& customer) const {
+Result<json::object> Answers::customer(const profile::CustomerKey& customer, std::optional<double> horizon_days) const {
     auto profile = store_.profile(customer);
     if (!profile) return profile.error();
     if (!*profile) return Error{Code::kNotFound, fmt::format("customer: no events of '{}'", customer.substr(customer.find(':') + 1))};
@@ -187,6 +198,9 @@ Result<json::object> Answers::customer(const profile::CustomerKey& customer) con
     const std::size_t first = timeline->size() > kTimelineShown ? timeline->size() - kTimelineShown : 0;
     for (std::size_t i = timeline->size(); i-- > first;) events.push_back(json::parse(event::to_json((*timeline)[i])));
 
+    const auto steps = sequence::steps_of(*timeline, models_.vocabulary);
+    auto tasks = tasks_ ? (*tasks_)(*timeline, steps, as_of) : Result<json::array>(json::array());
+    if (!tasks) return tasks.error();
     const auto rfm = profile::rfm_of(p, as_of, rfm_);
     json::object result{{"customer", customer.substr(customer.find(':') + 1)}, {"as_of", iso8601(as_of)},
         {"stage", profile::name(profile::stage_at(days, as_of, rhythm_))},
@@ -197,7 +211,8 @@ Result<json::object> Answers::customer(const profile::CustomerKey& customer) con
                     {"silence_days", days.empty() ? json::value(nullptr) : json::value(days_between(days.back(), as_of))},
                     {"usual_share_of_such_silence", days.empty() ? json::value(nullptr) : json::value(profile::silence_survival(days_between(days.back(), as_of), typical, rhythm_))}}},
         {"favourite_categories", tally(profile::top(categories, 5))}, {"favourite_products", tally(profile::top(products, 5))},
-        {"churn", churn_json(models_, **catalogue, *timeline, as_of)}, {"events_total", timeline->size()}, {"timeline", std::move(events)}};
+        {"churn", churn_json(models_, **catalogue, *timeline, as_of)}, {"tasks", std::move(*tasks)}, {"events_total", timeline->size()}, {"timeline", std::move(events)}};
+    if (horizon_days) result["silence"] = silence_json(models_, steps, as_of, *horizon_days);
     return result;
 }
 

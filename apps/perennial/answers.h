@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -18,6 +19,7 @@
 #include "predict/shop_models.h"
 #include "profile/rfm.h"
 #include "profile/store.h"
+#include "task_answers.h"
 
 namespace perennial::app {
 
@@ -34,9 +36,10 @@ public:
 
     // With Reasons::kFull each of the first decide::kExplainedLimit products with the customer's events by their effect on it.
     Result<boost::json::object> recommendations(const profile::CustomerKey& customer, std::size_t count, decide::Reasons reasons) const;
-    // Errors: kNotFound.
-    Result<boost::json::object> customer(const profile::CustomerKey& customer) const;
+    // `horizon_days`, 1 to predict::kHorizonDaysLimit: also the network's chance of no purchase within so many. Errors: kNotFound.
+    Result<boost::json::object> customer(const profile::CustomerKey& customer, std::optional<double> horizon_days = {}) const;
     const std::string& run() const noexcept { return models_.run; }            // that answers; empty: none is trained
+    const std::string& tasks() const noexcept { return tasks_stamp_; }        // TaskAnswers::stamp of the tasks that answer
     bool empty() const noexcept { return models_.vocabulary.size() == 0; }     // no purchase was known
     journal::Offset seen() const noexcept { return seen_; }                    // events known when the models were built
     Currency currency() const noexcept { return currency_; }  // that most purchases were paid in
@@ -52,6 +55,8 @@ private:
     predict::CustomerStates* const states_;  // may be null
     const std::uint64_t number_ = next_number();  // of these models among all of this process
     predict::ShopModels models_;
+    std::unique_ptr<const TaskAnswers> tasks_;
+    std::string tasks_stamp_;
     profile::ShopRhythm rhythm_;
     profile::RfmScale rfm_;
     Currency currency_;

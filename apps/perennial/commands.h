@@ -42,7 +42,7 @@ struct TrainCommand {
     fs::path predictions;       // CSV of every customer's answer
 };
 struct EvaluateCommand { Common common; double seconds_limit = 90; };
-struct CustomerCommand { Common common; std::string id; bool anonymous = false; };
+struct CustomerCommand { Common common; std::string id; bool anonymous = false; double horizon_days = 0; /* 0: not asked */ };
 struct RecommendCommand {
     Common common;
     std::string customer;

@@ -37,6 +37,18 @@ void print(const json::object& c) {
                        e.contains("title") ? text(e.at("title")) : "", number(e.at("effect")));
         }
     }
+    if (const auto* silence = c.if_contains("silence")) {
+        if (silence->at("probability").is_null()) fmt::print("  no purchase within {:.0f} days: {}\n", number(silence->at("horizon_days")), text(silence->at("note")));
+        else fmt::print("  no purchase within {:.0f} days: {:.0f} % (network)\n", number(silence->at("horizon_days")), 100 * number(silence->at("probability")));
+    }
+    for (const auto& value : c.at("tasks").as_array()) {
+        const auto& t = value.as_object();
+        fmt::print("  task {}:", text(t.at("task")));
+        if (const auto* one = t.if_contains("probability")) fmt::print(" {} {:.1f} %", text(t.at("class")), 100 * number(*one));
+        else if (const auto* amount = t.if_contains("value")) fmt::print(" {:.4g}", number(*amount));
+        else for (const auto& share : t.at("probabilities").as_object()) fmt::print(" {} {:.1f} %", std::string(share.key()), 100 * number(share.value()));
+        fmt::print("\n");
+    }
     fmt::print("  favourites:");
     for (const auto& favourite : c.at("favourite_categories").as_array()) fmt::print(" {} ({})", text(favourite.at("name")), text(favourite.at("lines")));
     fmt::print("\n  last events ({} in all):\n", text(c.at("events_total")));
@@ -58,7 +70,8 @@ Status customer(const CustomerCommand& options) {
     if (!store) return store.error();
     auto answers = Answers::open(*store, shop->directory, options.common.threads);
     if (!answers) return answers.error();
-    auto known = (*answers)->customer(options.anonymous ? profile::anonymous_key(options.id) : profile::user_key(options.id));
+    auto known = (*answers)->customer(options.anonymous ? profile::anonymous_key(options.id) : profile::user_key(options.id),
+                                          options.horizon_days > 0 ? std::optional(options.horizon_days) : std::nullopt);
     if (!known) return known.error();
     if (options.common.json) fmt::print("{}\n", json::serialize(*known));
     else print(*known);

@@ -90,10 +90,10 @@ Status bench_fewlabels(const FewLabelsCommand& options) {
     if (!data) return data.error();
     const auto labels = read_labels(*data, *spec);
     if (!labels) return labels.error();
-    auto backbone = find_backbone(*data, shop->directory, *spec, *labels, options.seconds_limit);
+    const TempDir scratch("perennial-fewlabels");
+    auto backbone = find_backbone(*data, shop->directory, *spec, *labels, options.seconds_limit, scratch.path());
     if (!backbone) return backbone.error();
 
-    const TempDir scratch("perennial-fewlabels");
     const auto metric = predict::leading_metric(spec->options.kind);
     std::map<std::string, Line> lines;
     boost::json::array points;

@@ -9,6 +9,7 @@
 #include "base/parallel.h"
 #include "build_info.h"
 #include "commands.h"
+#include "predict/churn.h"
 
 namespace perennial::app {
 namespace {
@@ -118,6 +119,7 @@ int dispatch(int argc, char** argv) {
     add_json(customer_command, customer_options.common);
     customer_command->add_option("id", customer_options.id, "user id")->required();
     customer_command->add_flag("--anonymous", customer_options.anonymous, "the id is an anonymous id");
+    customer_command->add_option("--horizon", customer_options.horizon_days, "days: the chance of no purchase within them")->check(CLI::Range(1.0, predict::kHorizonDaysLimit));
     customer_command->callback([&] { status = customer(customer_options); });
 
     RecommendCommand recommend_options;

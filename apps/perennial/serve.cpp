@@ -58,8 +58,9 @@ private:
         auto refused = get()->run();  // the last run that could not be loaded: said once
         while (!wake.wait_for(sleep, stop, kLookEvery, [] { return false; }) && !stop.stop_requested()) {
             const auto now = get();
-            const auto run = predict::current_run(shop_).filename().string();
-            const bool trained = run != now->run() && run != refused, started = now->empty() && store_.folded() != now->seen();
+            const auto directory = predict::current_run(shop_);
+            const auto run = directory.filename().string();
+            const bool trained = (run != now->run() && run != refused) || (run == now->run() && !run.empty() && TaskAnswers::stamp(directory) != now->tasks()), started = now->empty() && store_.folded() != now->seen();
             if (!trained && !started) continue;
             auto fresh = Answers::open(store_, shop_, threads_, &states_);
             if (!fresh) {
@@ -122,7 +123,7 @@ Status serve(const ServeCommand& options) {
         return boost::json::value(std::move(*found));
     };
     services.customer = [&](const api::CustomerQuery& query) -> Result<boost::json::value> {
-        auto found = answers.get()->customer(query.key());
+        auto found = answers.get()->customer(query.key(), query.horizon_days);
         if (!found) return found.error();
         return boost::json::value(std::move(*found));
     };

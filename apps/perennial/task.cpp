@@ -113,9 +113,9 @@ Result<Labels> labels_from_csv(const predict::ShopData& data, TaskSpec& spec) {
     return labels;
 }
 
-// Every customer's answer now.
-Status write_predictions(const predict::TaskModel& model, const predict::ShopData& data, const Backbone& backbone, const fs::path& path) {
-    const UtcTime now{data.last_time.ms + 1};
+// Every customer's answer once the last event is known.
+Status write_predictions(const predict::TaskModel& model, const predict::ShopData& data, const Backbone& backbone, UtcTime last_event, const fs::path& path) {
+    const UtcTime now{last_event.ms + 1};
     std::string out = "customer,as_of";
     if (model.classes.empty()) out += ",value";
     else if (model.classes.size() == 2) out += fmt::format(",p_{}", model.classes[1]);
@@ -164,12 +164,12 @@ Result<Labels> read_labels(const predict::ShopData& data, TaskSpec& spec) {
     return labels;
 }
 
-Result<Backbone> find_backbone(const predict::ShopData& data, const fs::path& shop, const TaskSpec& spec, const Labels& labels, double seconds_limit) {
+Result<Backbone> find_backbone(const predict::ShopData& data, const fs::path& shop, const TaskSpec& spec, const Labels& labels, double seconds_limit, const fs::path& directory) {
     const auto run = predict::current_run(shop);
     if (run.empty()) return Error{Code::kNotFound, fmt::format("{}: no trained model to adapt; `perennial train --shop {}` makes one", shop.string(), shop.string())};
     auto vocabulary = sequence::Vocabulary::load(run / "vocabulary.txt");
     if (!vocabulary) return vocabulary.error();
-    Backbone backbone{run / "model.safetensors", run / "tasks" / spec.name, std::move(*vocabulary), {}};
+    Backbone backbone{run / "model.safetensors", directory.empty() ? run / "tasks" / spec.name : directory, std::move(*vocabulary), {}};
     backbone.sequences = predict::sequences_of(data, backbone.vocabulary);
     if (!spec.blind_backbone) return backbone;
 
@@ -208,10 +208,12 @@ Status train_task(const TrainCommand& options) {
     if (!table) return table.error();
     auto fit = predict::fit_task(*table, *spec, labels->classes, backbone->weights, backbone->directory);
     if (!fit) return fit.error();
+    std::error_code absent;
+    if (!spec->blind_backbone) fs::remove_all(backbone->directory / "backbone", absent);  // of an earlier training: the task serves on the run's network now
     PERENNIAL_TRY(fit->model.save(backbone->directory));
     const auto result = predict::to_json(fit->evaluation, *spec, labels->classes);
     PERENNIAL_TRY(write_json(backbone->directory / "evaluation.json", result));
-    if (!options.predictions.empty()) PERENNIAL_TRY(write_predictions(fit->model, *data, *backbone, options.predictions));
+    if (!options.predictions.empty()) PERENNIAL_TRY(write_predictions(fit->model, *data, *backbone, std::max(data->last_time, store->last_event_time()), options.predictions));
     if (options.common.json) fmt::print("{}\n", boost::json::serialize(result));
     else fmt::print("{}", predict::to_text(fit->evaluation, *spec));
     return Done{};

@@ -25,9 +25,9 @@ struct Backbone {
     sequence::Vocabulary vocabulary;
     std::vector<sequence::Sequence> sequences;
 };
-// The current run's, or one pretrained in `directory` that sees held-out customers only up to the first label.
+// The current run's, or one pretrained in `directory` (none: RUN/tasks/NAME, where it stays) that sees held-out customers only up to the first label.
 // Errors: kNotFound when nothing is trained yet.
 Result<Backbone> find_backbone(const predict::ShopData& data, const std::filesystem::path& shop, const predict::TaskSpec& spec, const predict::Labels& labels,
-                               double seconds_limit);
+                               double seconds_limit, const std::filesystem::path& directory = {});
 
 }  // namespace perennial::app

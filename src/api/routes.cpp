@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "predict/churn.h"
 
 namespace perennial::api {
 namespace {
@@ -219,7 +220,13 @@ Result<CustomerQuery> customer_query(const Request& request, const Route& route)
     if (!id) return id.error();
     const auto anonymous = parse_flag("anonymous", field_of(*fields, "anonymous"));
     if (!anonymous) return anonymous.error();
-    return CustomerQuery{.id = std::move(*id), .anonymous = *anonymous};
+    CustomerQuery query{.id = std::move(*id), .anonymous = *anonymous};
+    if (const auto text = field_of(*fields, "horizon_days"); !text.empty()) {
+        query.horizon_days = to_number(text);
+        if (!query.horizon_days || !(*query.horizon_days >= 1 && *query.horizon_days <= predict::kHorizonDaysLimit))
+            return Error{Code::kInvalid, fmt::format("horizon_days: want a number from 1 to {}, got '{}'", predict::kHorizonDaysLimit, clip(text, 40))};
+    }
+    return query;
 }
 
 // A body that cannot be read as a whole. A bad message inside one is no error: it goes to the quarantine.

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,7 @@ struct RecommendationQuery {
 struct CustomerQuery {
     std::string id;
     bool anonymous = false;
+    std::optional<double> horizon_days;  // 1 to predict::kHorizonDaysLimit
     profile::CustomerKey key() const;
 };
 

@@ -21,6 +21,7 @@
 namespace perennial::predict {
 
 inline constexpr double kChurnHorizonDays = 90;
+inline constexpr double kHorizonDaysLimit = 730;  // of a silence that is asked about: as far as the network's hazard reaches
 inline constexpr double kActiveDays = 180;  // a customer counts as active when the last purchase is at most so old
 
 // What is known of a customer at a moment, as trees read it. Names in English and Chinese for reasons.

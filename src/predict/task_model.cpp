@@ -87,7 +87,7 @@ Status TaskModel::save(const std::filesystem::path& directory) const {
     return write_file(directory / "task.json", json::serialize(object) + "\n");
 }
 
-Result<TaskModel> TaskModel::load(const std::filesystem::path& directory, const std::filesystem::path& weights_file) {
+Result<TaskModel> TaskModel::load(const std::filesystem::path& directory, const std::filesystem::path& weights_file, std::shared_ptr<const NetworkRecommender> base) {
     auto text = read_file(directory / "task.json");
     if (!text) return text.error();
     TaskModel m;
@@ -123,9 +123,12 @@ Result<TaskModel> TaskModel::load(const std::filesystem::path& directory, const 
     auto network = model::AdaptedNetwork::load(weights_file, directory / "adapter.safetensors");
     if (!network) return network.error();
     m.network = std::make_shared<const model::AdaptedNetwork>(std::move(*network));
-    auto base = NetworkRecommender::load(weights_file);
-    if (!base) return base.error();
-    m.base = std::make_shared<const NetworkRecommender>(std::move(*base));
+    if (!base) {
+        auto loaded = NetworkRecommender::load(weights_file);
+        if (!loaded) return loaded.error();
+        base = std::make_shared<const NetworkRecommender>(std::move(*loaded));
+    }
+    m.base = std::move(base);
     const auto& adapter = m.network->adapter();
     if (adapter.kind != m.options.kind || adapter.classes != m.options.classes || adapter.features != head_feature_names(m.hand_features))
         return Error{Code::kCorrupt, fmt::format("{}: want the adapter that task.json describes, got another", (directory / "adapter.safetensors").string())};

@@ -34,8 +34,10 @@ struct TaskModel {
     Result<std::vector<double>> predict(std::span<const event::Event> timeline, std::span<const sequence::Step> steps, UtcTime time) const;
 
     Status save(const std::filesystem::path& directory) const;  // task.json, trees.json, fused-trees.json
-    // `weights`: of the network. Errors: kCorrupt, kUnsupported for damaged files.
-    static Result<TaskModel> load(const std::filesystem::path& directory, const std::filesystem::path& weights);
+    // `weights`: of the network; `base`: it, where it is at hand. Errors: kCorrupt, kUnsupported for damaged files; kInvalid when
+    // the adapter belongs to another network.
+    static Result<TaskModel> load(const std::filesystem::path& directory, const std::filesystem::path& weights,
+                                  std::shared_ptr<const NetworkRecommender> base = nullptr);
 };
 
 // Log odds, from the pretrained network, of a purchase within the horizon; `steps` end before `time`.
