@@ -80,11 +80,12 @@ Result<TaskFit> fit_task(const TaskTable& table, const TaskSpec& spec, std::vect
     TaskFit fit;
     auto& evaluation = fit.evaluation;
     auto& m = fit.model;
-    Frame f{spec.options.kind, model::prediction_count(spec.options.kind, spec.options.classes), table.rows.target, table.rows.weight, {}, {}, {table.rows.fold}, 1};
+    Frame f{spec.options.kind, model::prediction_count(spec.options.kind, spec.options.classes), table.rows.target, table.rows.weight, {}, {}, {table.rows.fold}, 1, 1};
     for (std::size_t r = 0; r < table.rows.size(); ++r) (table.held_out[r] ? f.judged : f.learned).push_back(r);
     if (!is_class(f.kind)) {
         double n = 0, sum = 0, squares = 0;
         for (const auto r : f.learned) n += 1, sum += double{f.target[r]}, squares += double{f.target[r]} * double{f.target[r]};
+        f.mean = std::max(sum / n, 1e-12);
         f.variance = std::max(squares / n - sum / n * (sum / n), 1e-12);
     }
 

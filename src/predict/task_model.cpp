@@ -44,7 +44,7 @@ double linear_score(std::span<const double> beta, std::span<const float> mean, s
 }
 
 Result<std::vector<double>> TaskModel::predict(std::span<const event::Event> timeline, std::span<const sequence::Step> steps, UtcTime time) const {
-    const Frame f{options.kind, model::prediction_count(options.kind, options.classes), {0}, {1}, {}, {0}, {}, 1};
+    const Frame f{options.kind, model::prediction_count(options.kind, options.classes), {0}, {1}, {}, {0}, {}, 1, 1};
     const auto known = sequence::before(steps, time.ms);
     const auto gap = static_cast<float>(known.empty() ? 0 : std::clamp(days_between({known.back().time_ms}, time), 0.0, 1e5));
     const float returns = return_log_odds(*base, known, time, horizon_days);

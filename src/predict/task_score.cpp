@@ -12,7 +12,7 @@ using model::TaskKind;
 
 // How strongly, in nats, a calibration is held to none: what a few labels cannot tell stays as it is without them.
 constexpr double kNoCalibration = 1;
-constexpr double kLeastShare = 1e-6;
+constexpr double kLeastShare = 1e-6, kLeastAmount = 1e-3;
 
 double softplus(double x) noexcept { return x > 30 ? x : std::log1p(std::exp(x)); }
 
@@ -26,6 +26,10 @@ double loss_of(const Frame& f, const Calibration& c, std::span<const double> z, 
         double sum = 0;
         for (const double value : z) sum += std::exp(c.a * value - most);
         return most + std::log(sum) - c.a * z[static_cast<std::size_t>(y)];
+    }
+    if (f.kind == TaskKind::kAmount) {
+        const double mean = std::max(c.a * z[0] + c.b, kLeastAmount);
+        return 2 * (y / std::sqrt(mean) + std::sqrt(mean)) / std::sqrt(f.mean);
     }
     const double off = c.a * z[0] + c.b - y;
     return off * off / (2 * f.variance);
@@ -64,6 +68,15 @@ Calibration calibrate(const Frame& f, std::span<const double> z, double slope) {
             const double value = total_loss(f, tried, z) + kNoCalibration * std::pow(std::log(tried.a), 2);
             if (value < best) best = value, c = tried;
         }
+        return c;
+    }
+    if (f.kind == TaskKind::kAmount) {  // a scale alone: where the deviance of a z is least
+        double up = kNoCalibration * slope, down = kNoCalibration;
+        for (const auto r : f.learned) {
+            const double x = std::sqrt(std::max(z[r], kLeastAmount) / f.mean);
+            up += double{f.weight[r]} * double{f.target[r]} / f.mean / x, down += double{f.weight[r]} * x;
+        }
+        c.a = up / down;
         return c;
     }
     if (f.kind != TaskKind::kBinary) {
@@ -112,7 +125,7 @@ Scores rescaled(const Frame& f, const Calibration& c, Scores z) {
 }
 
 Frame of_all_deals(const Frame& f) {
-    Frame all{f.kind, f.columns, {}, {}, {}, {}, {}, f.variance};
+    Frame all{f.kind, f.columns, {}, {}, {}, {}, {}, f.mean, f.variance};
     for (std::size_t d = 0; d < f.deals.size(); ++d) {
         for (const auto r : f.learned) all.learned.push_back(d * f.target.size() + r);
         all.target.insert(all.target.end(), f.target.begin(), f.target.end());

@@ -182,7 +182,7 @@ TEST(TaskTable, folds_are_dealt_again_to_whole_customers) {
 // Rows with a class each; the linear rule knows it, trees guess.
 Stack stack_of(std::size_t rows) {
     Rng rng(4);
-    Frame f{model::TaskKind::kBinary, 1, {}, {}, {}, {}, {std::vector<std::int32_t>(rows, 0)}, 1};
+    Frame f{model::TaskKind::kBinary, 1, {}, {}, {}, {}, {std::vector<std::int32_t>(rows, 0)}, 1, 1};
     SourceScores scores;
     for (std::size_t r = 0; r < rows; ++r) {
         f.target.push_back(rng.chance(0.5) ? 1.0f : 0.0f);
@@ -208,12 +208,28 @@ TEST(TaskStack, many_labels_choose_who_is_right_and_none_leave_equal_shares) {
     }
 }
 
+TEST(TaskStack, amounts_are_brought_to_the_scale_of_least_deviance) {
+    Frame f{model::TaskKind::kAmount, 1, {}, {}, {}, {}, {}, 1, 1};
+    Scores z;
+    Rng rng(6);
+    for (std::size_t r = 0; r < 2000; ++r) {
+        z.push_back(5 + 10 * rng.uniform());
+        f.target.push_back(rng.chance(0.5) ? static_cast<float>(6 * z[r]) : 0.0f);  // 3 z on average
+        f.weight.push_back(1);
+        f.learned.push_back(r);
+    }
+    f.mean = 30;
+    EXPECT_NEAR(calibrate(f, z).a, 3, 0.15);
+    const auto best = calibrate(f, z);
+    for (const double other : {0.9, 1.1}) EXPECT_LT(total_loss(f, best, z), total_loss(f, {other * best.a, 0}, z));
+}
+
 TEST(TaskStack, a_mixture_is_the_sum_of_its_calibrated_parts) {
     Stack stack;
     stack.weights = {0.25, 0.75, 0, 0, 0};
     stack.parts[kLinear] = {2, 1};
     stack.parts[kTrees] = {-1, 0.5};
-    const Frame f{model::TaskKind::kBinary, 1, {0, 0}, {1, 1}, {}, {0, 1}, {}, 1};
+    const Frame f{model::TaskKind::kBinary, 1, {0, 0}, {1, 1}, {}, {0, 1}, {}, 1, 1};
     SourceScores scores;
     scores[kLinear] = {1, 2};
     scores[kTrees] = {0, -4};
