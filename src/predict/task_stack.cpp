@@ -10,27 +10,35 @@ namespace {
 constexpr double kEqualShares = 16;
 constexpr int kShares = 12;  // a weight is so many twelfths: halves, thirds and quarters are among them
 
-}  // namespace
-
-Scores Stack::mixed(const Frame& f, const SourceScores& scores) const {
+Scores sum_of(const SourceScores& scaled, const std::array<double, kSources>& weights) {
     Scores out;
     for (std::size_t s = 0; s < kSources; ++s) {
         if (weights[s] == 0) continue;
-        const auto z = rescaled(f, parts[s], scores[s]);
-        out.resize(z.size());
-        for (std::size_t i = 0; i < out.size(); ++i) out[i] += weights[s] * z[i];
+        out.resize(scaled[s].size());
+        for (std::size_t i = 0; i < out.size(); ++i) out[i] += weights[s] * scaled[s][i];
     }
     return out;
+}
+
+}  // namespace
+
+Scores Stack::mixed(const Frame& f, const SourceScores& scores) const {
+    SourceScores scaled;
+    for (std::size_t s = 0; s < kSources; ++s)
+        if (weights[s] != 0) scaled[s] = rescaled(f, parts[s], scores[s]);
+    return sum_of(scaled, weights);
 }
 
 Stack fit_stack(const Frame& f, const SourceScores& out_of_fold, const std::array<double, kSources>& slopes) {
     const auto all = of_all_deals(f);
     Stack stack;
+    SourceScores scaled;
     std::array<double, kSources> equal{};
     double singles = 0;
     for (std::size_t s = 0; s < kSources; ++s) {
         if (out_of_fold[s].empty()) continue;
         stack.parts[s] = calibrate(all, out_of_fold[s], slopes[s]);
+        scaled[s] = rescaled(all, stack.parts[s], out_of_fold[s]);
         if (s != kFused) equal[s] = 1, singles += 1;
     }
     for (double& share : equal) share /= singles;
@@ -47,14 +55,14 @@ Stack fit_stack(const Frame& f, const SourceScores& out_of_fold, const std::arra
         }
         if (left > 0 && out_of_fold[s].empty()) return;
         twelfths[s] = left;
-        Stack tried = stack;
+        std::array<double, kSources> weights;
         double loss = 0;
         for (std::size_t i = 0; i < kSources; ++i) {
-            tried.weights[i] = twelfths[i] / double{kShares};
-            loss += kEqualShares * std::pow(tried.weights[i] - equal[i], 2);
+            weights[i] = twelfths[i] / double{kShares};
+            loss += kEqualShares * std::pow(weights[i] - equal[i], 2);
         }
-        if (loss < best) loss += total_loss(all, {}, tried.mixed(f, out_of_fold));
-        if (loss < best) best = loss, stack.weights = tried.weights;
+        loss += total_loss(all, {}, sum_of(scaled, weights));
+        if (loss < best) best = loss, stack.weights = weights;
     };
     visit(visit, 0, kShares);
     stack.calibration = calibrate(all, stack.mixed(f, out_of_fold));

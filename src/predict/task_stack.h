@@ -26,7 +26,7 @@ struct Stack {
     Scores mixed(const Frame& f, const SourceScores& scores) const;
 };
 
-// `slopes`: of each method's score, where labels are too few to say.
+// 1,820 mixtures are tried, each O(rows Z). `slopes`: of each method's score, where labels are too few to say.
 Stack fit_stack(const Frame& f, const SourceScores& out_of_fold, const std::array<double, kSources>& slopes);
 
 }  // namespace perennial::predict
