@@ -59,7 +59,7 @@ json::object silence_json(const predict::ShopModels& models, std::span<const seq
     if (!models.methods.network) return {{"horizon_days", days}, {"probability", nullptr}, {"note", "no network is trained: perennial train"}};
     if (steps.empty()) return {{"horizon_days", days}, {"probability", nullptr}, {"note", "no event that the network reads"}};
     const auto& network = *models.methods.network;
-    return {{"horizon_days", days}, {"probability", network.silence(network.session(steps), steps.back().time_ms, now.ms, days)}, {"method", "time_head"}, {"model", models.run}};
+    return {{"horizon_days", days}, {"probability", network.silence(network.session(steps), steps.back().time_ms, now.ms, days)}, {"method", "time_head"}, {"calibrated", false}, {"model", models.run}};
 }
 
 }  // namespace
