@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "decide/reasons.h"
 #include "predict/settings_search.h"
+#include "resolve/blocking.h"
 
 namespace perennial::app {
 
@@ -92,6 +93,16 @@ struct FewLabelsCommand {
     std::int64_t seeds = 3;
     fs::path svg;
 };
+struct IdentityBenchCommand {
+    Common common;
+    fs::path csv, csv2;
+    std::string truth, truth_match;   // column; regular expression whose one group is the person
+    std::vector<std::string> fields;  // COLUMN=KIND; guessed from the header where empty
+    std::size_t generate = 0;         // records made instead of read
+    double probability = 0.5;
+    std::size_t block_limit = resolve::BlockingOptions{}.block_records_limit;
+    bool connected = false;           // connected components instead of average linkage
+};
 
 Status init(const InitCommand&);
 Status import(const ImportCommand&);
@@ -110,5 +121,6 @@ Status bench_coldstart(const ColdStartCommand&);
 Status bench_continual(const ContinualCommand&);
 Status bench_explain(const ExplainCommand&);
 Status bench_fewlabels(const FewLabelsCommand&);
+Status bench_identity(const IdentityBenchCommand&);
 
 }  // namespace perennial::app

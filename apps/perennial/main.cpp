@@ -236,6 +236,23 @@ int dispatch(int argc, char** argv) {
     fewlabels->add_option("--svg", fewlabels_options.svg, "write the curves to this picture");
     fewlabels->callback([&] { status = bench_fewlabels(fewlabels_options); });
 
+    IdentityBenchCommand identity_options;
+    identity_options.common.threads = threads;
+    auto* identity_bench = bench_command->add_subcommand("identity", "records of known persons, linked without labels");
+    add_json(identity_bench, identity_options.common);
+    add_seed(identity_bench, identity_options.common);
+    add_threads(identity_bench, identity_options.common);
+    identity_bench->add_option("--csv", identity_options.csv, "records, with a header (also .gz)");
+    identity_bench->add_option("--csv2", identity_options.csv2, "link the records of the first file to those of this one, one to one")->needs("--csv");
+    identity_bench->add_option("--truth", identity_options.truth, "column that tells the person; never looked at before the score")->needs("--csv");
+    identity_bench->add_option("--truth-match", identity_options.truth_match, "regular expression on it whose one group is the person")->needs("--truth");
+    identity_bench->add_option("--field", identity_options.fields, "COLUMN=KIND to compare, may be repeated; guessed from the header by default")->needs("--csv");
+    identity_bench->add_option("--generate", identity_options.generate, "make so many records of known persons instead")->excludes("--csv")->check(CLI::Range(std::size_t{100}, resolve::kRecordsLimit));
+    identity_bench->add_option("--probability", identity_options.probability, "of a link")->capture_default_str()->check(CLI::Range(0.01, 0.999999));
+    identity_bench->add_option("--block-limit", identity_options.block_limit, "records that may share a blocking key; larger blocks are refused and reported")->capture_default_str()->check(CLI::Range(2, 100'000));
+    identity_bench->add_flag("--connected", identity_options.connected, "connected components instead of average linkage");
+    identity_bench->callback([&] { status = bench_identity(identity_options); });
+
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& problem) {
