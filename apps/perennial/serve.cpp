@@ -101,7 +101,7 @@ Status serve(const ServeCommand& options) {
     if (!shop) return shop.error();
     auto stop = stop_signals();
     if (!stop) return stop.error();
-    auto store = profile::Store::open(shop->directory);
+    auto store = profile::Store::open(shop->directory, {.fold_behind_events = profile::kFoldBehindEvents});
     if (!store) return store.error();
     auto quarantine = ingest::Quarantine::open(shop->quarantine());
     if (!quarantine) return quarantine.error();
@@ -117,12 +117,16 @@ Status serve(const ServeCommand& options) {
         for (const auto& reject : rejects) PERENNIAL_TRY(quarantine->add("http", 0, reject.reason, reject.raw, wall_clock_now()));
         return quarantine->sync();
     };
+    // A read sees what was acknowledged before it; under a load that the fold cannot follow it answers after this time with what is there.
+    constexpr std::chrono::milliseconds kReadWait(50);
     services.recommendations = [&](const api::RecommendationQuery& query) -> Result<boost::json::value> {
+        (void)store->settle(kReadWait);
         auto found = answers.get()->recommendations(query.key(), query.count, query.reasons);
         if (!found) return found.error();
         return boost::json::value(std::move(*found));
     };
     services.customer = [&](const api::CustomerQuery& query) -> Result<boost::json::value> {
+        (void)store->settle(kReadWait);
         auto found = answers.get()->customer(query.key(), query.horizon_days);
         if (!found) return found.error();
         return boost::json::value(std::move(*found));
@@ -157,6 +161,7 @@ Status serve(const ServeCommand& options) {
     while (::poll(&wait, 1, -1) < 0 && errno == EINTR) {}
     log::info("stopping: finishing what was begun");
     server->stop();
+    if (const auto settled = store->settle(); !settled) log::warn("profiles are behind the journal until the next start: {}", settled.error().message);
     return store->flush();
 }
 

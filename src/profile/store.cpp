@@ -3,15 +3,21 @@
 #include <fmt/format.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/memtablerep.h>
 #include <rocksdb/merge_operator.h>
 #include <rocksdb/options.h>
+#include <rocksdb/slice_transform.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
+#include <deque>
 #include <map>
+#include <mutex>
 #include <set>
+#include <thread>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -31,6 +37,7 @@ using rocksdb::Slice;
 enum Table : char { kLinks = 'l', kKnownIds = 'd', kMeta = 'm', kProfiles = 'p', kProducts = 'c', kTimelines = 't' };
 constexpr std::string_view kOffsetKey = "moffset", kLastTimeKey = "mlast_time", kVersionKey = "mversion";
 constexpr std::string_view kVersion = "1";
+constexpr std::chrono::seconds kFoldRetry(1);
 constexpr int kJoinsLimit = 8;  // an id that was joined to an id that was joined ...: a longer chain ends here, the same way each time
 
 std::string table_key(Table table, std::string_view rest) {
@@ -39,13 +46,14 @@ std::string table_key(Table table, std::string_view rest) {
     return key;
 }
 
-std::string id_key(std::string_view message_id) {
-    const auto hash = hash128(message_id);
+std::string id_key(const Hash128& hash) {
     std::string key(1, kKnownIds);
     put_fixed(key, hash.high);
     put_fixed(key, hash.low);
     return key;
 }
+
+constexpr std::size_t kMemtableBuckets = 1 << 19;  // 4 MB of pointers; some 300,000 records fill a memtable
 
 Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 
@@ -67,8 +75,11 @@ rocksdb::Options rocksdb_options() {
     options.merge_operator = std::make_shared<Append>();
     options.write_buffer_size = 64u << 20;
     options.max_background_jobs = 2;
-    options.memtable_prefix_bloom_size_ratio = 0.1;  // asks for new ids are answered without searching the memtable
-    options.memtable_whole_key_filtering = true;
+    // New records go into a hash table instead of a sorted list: an event brings three, and keys hardly ever neighbour the
+    // one before. Walks sort what is in memory first.
+    options.prefix_extractor.reset(rocksdb::NewNoopTransform());
+    options.memtable_factory.reset(rocksdb::NewHashLinkListRepFactory(kMemtableBuckets));
+    options.allow_concurrent_memtable_write = false;
     options.info_log_level = rocksdb::ERROR_LEVEL;
     options.keep_log_file_num = 2;
     rocksdb::BlockBasedTableOptions table;
@@ -99,6 +110,98 @@ Result<std::vector<event::Event>> decode_timeline(std::string_view bytes) {
     return events;
 }
 
+// Events that are in the journal and not yet folded, between append() and the thread that folds.
+class Behind {
+public:
+    struct Group {
+        std::vector<event::Event> events;
+        journal::Offset next;  // after its last event
+    };
+    using FoldGroup = std::function<Status(std::span<const event::Event>, journal::Offset)>;
+
+    Behind(std::size_t events_limit, std::size_t group_limit, FoldGroup fold)
+        : events_limit_(events_limit), group_limit_(group_limit), fold_(std::move(fold)), thread_([this](const std::stop_token& stop) { run(stop); }) {}
+    // Folds what waits, unless folding fails: the journal has it, and the next open folds it.
+    ~Behind() = default;
+
+    bool knows(const Hash128& id) const {
+        const std::lock_guard lock(mutex_);
+        return ids_.contains(id);
+    }
+
+    // Waits for room. Errors: that of a fold that keeps failing.
+    Status make_room() {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return events_ < events_limit_ || !failure_.ok(); });
+        return events_ < events_limit_ ? Status(Done{}) : failure_;
+    }
+
+    void push(Group group, std::span<const Hash128> ids) {
+        const std::lock_guard lock(mutex_);
+        events_ += group.events.size();
+        ids_.insert(ids.begin(), ids.end());
+        groups_.push_back(std::move(group));
+        pushed_ = groups_.back().next;
+        changed_.notify_all();
+    }
+
+    Status wait_until_folded(std::chrono::milliseconds limit) const {
+        std::unique_lock lock(mutex_);
+        const auto wanted = pushed_;
+        const bool done = changed_.wait_for(lock, limit, [&] { return folded_ >= wanted || !failure_.ok(); });
+        if (folded_ >= wanted) return Done{};
+        return done ? failure_ : Status(Error{Code::kBusy, "the newest events are not folded yet"});
+    }
+
+private:
+    void run(const std::stop_token& stop) {
+        for (;;) {
+            std::unique_lock lock(mutex_);
+            changed_.wait(lock, stop, [&] { return !groups_.empty(); });
+            if (groups_.empty() || (stop.stop_requested() && !failure_.ok())) return;
+            // What waits is folded together: neighbours share the cost of a customer's or a product's record.
+            Group group = std::move(groups_.front());
+            std::size_t taken = 1;
+            for (; taken < groups_.size() && group.events.size() < group_limit_; ++taken) {
+                std::ranges::move(groups_[taken].events, std::back_inserter(group.events));
+                group.next = groups_[taken].next;
+            }
+            groups_.erase(groups_.begin(), groups_.begin() + static_cast<std::ptrdiff_t>(taken));
+            lock.unlock();
+            const auto status = fold_(group.events, group.next);
+            std::vector<Hash128> ids;
+            for (const auto& event : group.events) ids.push_back(hash128(event.message_id));
+            lock.lock();
+            if (status) {
+                if (!failure_.ok()) log::info("events can be folded again");
+                failure_ = Done{};
+                folded_ = group.next;
+                events_ -= group.events.size();
+                for (const auto& id : ids) ids_.erase(id);
+            } else {
+                if (failure_.ok()) log::error("events are in the journal but not yet in the profiles: {}", status.error().message);
+                failure_ = status;
+                groups_.push_front(std::move(group));
+                changed_.notify_all();
+                changed_.wait_for(lock, stop, kFoldRetry, [] { return false; });
+                continue;
+            }
+            changed_.notify_all();
+        }
+    }
+
+    const std::size_t events_limit_, group_limit_;
+    const FoldGroup fold_;
+    mutable std::mutex mutex_;
+    mutable std::condition_variable_any changed_;
+    std::deque<Group> groups_;  // under mutex_, as are all below
+    std::unordered_set<Hash128, Hash128Hasher> ids_;
+    std::size_t events_ = 0;  // in groups_ and in the fold under way
+    journal::Offset pushed_, folded_;
+    Status failure_ = Done{};
+    std::jthread thread_;  // last: starts when the rest is ready, and is joined first
+};
+
 struct Store::State {
     fs::path directory;
     StoreOptions options;
@@ -106,7 +209,8 @@ struct Store::State {
     std::unique_ptr<rocksdb::DB> db;
     std::unordered_map<std::string, catalog::Product, StringHash, std::equal_to<>> products;  // the writer's working copy
     bool products_stale = true;  // the working copy must be read again: at the start, and after a fold that failed
-    TimelineWatcher* watcher = nullptr;
+    TimelineWatcher* watcher = nullptr;  // under folding
+    std::mutex folding;
     std::atomic<std::uint64_t> folded{0};
     std::atomic<std::int64_t> last_time_ms{0};
 
@@ -119,7 +223,9 @@ struct Store::State {
     }
 
     Status for_each(char table, const std::function<Result<bool>(std::string_view, std::string_view)>& visit) const {
-        const std::unique_ptr<rocksdb::Iterator> it(db->NewIterator({}));
+        rocksdb::ReadOptions walk;
+        walk.total_order_seek = true;
+        const std::unique_ptr<rocksdb::Iterator> it(db->NewIterator(walk));
         const std::string prefix(1, table);
         for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix); it->Next()) {
             auto more = visit({it->key().data() + 1, it->key().size() - 1}, {it->value().data(), it->value().size()});
@@ -134,6 +240,8 @@ struct Store::State {
     Status load_products();
     Status catch_up();
     Status fold(std::span<const event::Event> events, journal::Offset next);
+
+    std::optional<Behind> behind;  // last: its thread uses the rest
 };
 
 namespace {
@@ -144,7 +252,7 @@ public:
     explicit Fold(Store::State& state) : state_(state) {}
 
     Status apply(const event::Event& event) {
-        ids_.push_back(id_key(event.message_id));
+        ids_.push_back(id_key(hash128(event.message_id)));
         if (event.time <= after_days(event.received, 1)) last_time_ms_ = std::max(last_time_ms_, event.time.ms);
         if (!event.product.empty()) touch_product(event);
         auto key = key_of(event);
@@ -312,6 +420,7 @@ Status Store::State::open_state() {
 }
 
 Status Store::State::fold(std::span<const event::Event> events, journal::Offset next) {
+    const std::lock_guard lock(folding);
     if (products_stale) PERENNIAL_TRY(load_products());
     products_stale = true;  // until the batch is written, the working copy is ahead of the stored products
     Fold fold(*this);
@@ -380,6 +489,8 @@ Result<Store> Store::open(const fs::path& directory, const StoreOptions& options
     state->journal = std::move(*journal);
     PERENNIAL_TRY(state->open_state());
     PERENNIAL_TRY(state->catch_up());
+    if (options.fold_behind_events > 0)
+        state->behind.emplace(options.fold_behind_events, options.fold_events, [s = state.get()](auto events, auto next) { return s->fold(events, next); });
     return Store(std::move(state));
 }
 
@@ -393,17 +504,21 @@ Result<Receipt> Store::append(std::vector<event::Event> events) {
     if (!state.journal) return Error{Code::kBusy, "the shop was opened for reading only"};
     // After a failed fold the journal is ahead: fold what it holds before asking whether an id is known, or a client that
     // sends again would be taken twice.
-    PERENNIAL_TRY(state.catch_up());
+    if (state.behind) PERENNIAL_TRY(state.behind->make_room());
+    else PERENNIAL_TRY(state.catch_up());
     Receipt receipt;
     std::unordered_set<Hash128, Hash128Hasher> in_group;
+    std::vector<Hash128> ids;  // of `fresh`
     std::vector<event::Event> fresh;
     std::vector<std::string> records;
     fresh.reserve(events.size());
     records.reserve(events.size());
     rocksdb::PinnableSlice found;
     for (auto& event : events) {
-        const auto key = id_key(event.message_id);
-        const bool seen_here = !in_group.insert(hash128(event.message_id)).second;
+        const auto id = hash128(event.message_id);
+        const auto key = id_key(id);
+        // First what waits for its fold, then the fold: an id leaves the one after it has come into the other.
+        const bool seen_here = !in_group.insert(id).second || (state.behind && state.behind->knows(id));
         const auto status = seen_here ? rocksdb::Status::OK() : state.db->Get({}, state.db->DefaultColumnFamily(), slice(key), &found);
         found.Reset();
         if (!status.ok() && !status.IsNotFound()) return rocksdb_error("read", status);
@@ -413,16 +528,23 @@ Result<Receipt> Store::append(std::vector<event::Event> events) {
         }
         event::encode(event, records.emplace_back());
         fresh.push_back(std::move(event));
+        ids.push_back(id);
     }
     receipt.accepted = fresh.size();
     if (fresh.empty()) return receipt;
     auto first = state.journal->append(records);
     if (!first) return first.error();
-    PERENNIAL_TRY(state.fold(fresh, state.journal->next_offset()));
+    if (state.behind) state.behind->push({std::move(fresh), state.journal->next_offset()}, ids);
+    else PERENNIAL_TRY(state.fold(fresh, state.journal->next_offset()));
     return receipt;
 }
 
-void Store::watch(TimelineWatcher* watcher) noexcept { state_->watcher = watcher; }
+void Store::watch(TimelineWatcher* watcher) noexcept {
+    const std::lock_guard lock(state_->folding);
+    state_->watcher = watcher;
+}
+
+Status Store::settle(std::chrono::milliseconds limit) const { return state_->behind ? state_->behind->wait_until_folded(limit) : Done{}; }
 
 CustomerKey Store::resolve(const CustomerKey& key) const {
     CustomerKey at = key;

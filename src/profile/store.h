@@ -1,9 +1,11 @@
 // A shop's memory: the journal, and what is folded from it (timelines, profiles, products, identity links, known message
 // ids) in RocksDB. The journal offset that the fold has reached is written in the same atomic batch as the fold itself,
 // so after a crash the fold resumes at exactly the next event; and the whole fold can be deleted and rebuilt.
-// Threads: append() from one thread; every const member from any thread beside it.
+// Threads: append() from one thread; every const member from any thread beside it. With fold_behind_events the store has
+// a thread of its own that folds.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -21,23 +23,29 @@
 
 namespace perennial::profile {
 
+// Some 0.1 s of folding, 30 MB of events.
+inline constexpr std::size_t kFoldBehindEvents = 16'384;
+
 struct StoreOptions {
     bool read_only = false;          // beside a running server; sees everything folded so far
     journal::Options journal = {};
     std::size_t fold_events = 32'768;  // events folded per atomic batch when catching up: bounds memory
+    // 0: append() folds before it returns. Else it returns once the events are durable, and a thread folds them behind it;
+    // append() waits while more events than this are not folded yet.
+    std::size_t fold_behind_events = 0;
 };
 
 struct Receipt {
     std::size_t accepted = 0, already_known = 0;
 };
 
-// Hears of every timeline that changes, on the thread of append(). What it keeps of timelines can so stay true without
+// Hears of every timeline that changes, on the thread that folds: append()'s, or the store's own. What it keeps of timelines can so stay true without
 // reading them again: what a reader finds in the store between the two calls may be old or new.
 class TimelineWatcher {
 public:
     virtual ~TimelineWatcher() = default;
     virtual void changing(const CustomerKey& key) = 0;  // before readers can see it
-    // After readers can see it, before append() returns. `added`: the new events' bytes, for decode_timeline. `anew`: the
+    // After readers can see it; before append() returns where that folds. `added`: the new events' bytes, for decode_timeline. `anew`: the
     // timeline was emptied by a sign-in or the change failed half way; it must be read again.
     virtual void changed(const CustomerKey& key, std::string_view added, bool anew) = 0;
 };
@@ -56,11 +64,15 @@ public:
     ~Store();
 
     // Drops events whose message_id is known (also within `events`), appends the rest to the journal, folds them.
-    // Durable and visible to readers on return. Events must have passed event::validate. After an error nothing was
+    // Durable on return, and visible to readers unless the fold is behind (StoreOptions). Events must have passed event::validate. After an error nothing was
     // acknowledged: send the same events again, and what did reach the journal is known by then and not doubled.
     Result<Receipt> append(std::vector<event::Event> events);
 
-    // `watcher` hears of all later appends; null ends it. Not beside append().
+    // Waits until all that append() has returned for is folded. From any thread. Errors: kBusy (not within `limit`), and
+    // the error of a fold that keeps failing; it is tried again every kFoldRetry.
+    Status settle(std::chrono::milliseconds limit = std::chrono::minutes(10)) const;
+
+    // `watcher` hears of all later appends; null ends it. Waits for the fold under way.
     void watch(TimelineWatcher* watcher) noexcept;
 
     // The key that `key` leads to after sign-ins and aliases; itself when it was never joined.

@@ -131,6 +131,27 @@ TEST(Store, readers_beside_the_writer_see_what_it_has_folded) {
     EXPECT_EQ(Store::open(empty.path(), {.read_only = true}).error().code, Code::kNotFound);
 }
 
+TEST(Store, folding_behind_gives_the_same_state_and_knows_what_still_waits) {
+    TempDir step_dir, behind_dir;
+    auto step = opened(step_dir.path());
+    std::string wanted;
+    {
+        auto behind = opened(behind_dir.path(), {.fold_behind_events = 150});
+        for (int at = 0; at < 1'000; at += 40)
+            for (auto* store : {&step, &behind}) {
+                const auto receipt = store->append(lines(at, 60));  // a third of it was sent before
+                ASSERT_TRUE(receipt.ok());
+                ASSERT_EQ(receipt->accepted, at == 0 ? 60u : 40u);
+            }
+        ASSERT_TRUE(behind.settle().ok());
+        wanted = step.dump().value();
+        EXPECT_EQ(behind.dump().value(), wanted);
+        for (auto* store : {&step, &behind}) ASSERT_TRUE(store->append(lines(2'000, 500)).ok());
+    }  // what waits when the store is closed is folded
+    EXPECT_NE(step.dump().value(), wanted);
+    EXPECT_EQ(opened(behind_dir.path(), {.read_only = true}).dump().value(), step.dump().value());
+}
+
 TEST(Store, says_so_when_journal_files_are_missing) {
     TempDir dir;
     { ASSERT_TRUE(opened(dir.path()).append(lines(0, 100)).ok()); }
@@ -148,7 +169,7 @@ TEST(Store, after_a_kill_at_any_moment_nothing_acknowledged_is_lost_and_nothing_
         ASSERT_EQ(::pipe(pipe_ends), 0);
         const pid_t child = ::fork();
         if (child == 0) {
-            auto store = Store::open(dir.path());
+            auto store = Store::open(dir.path(), {.fold_behind_events = round % 2 ? std::size_t{200} : 0});
             if (!store.ok()) ::_exit(3);
             for (int at = std::max(0, acknowledged - 20);; at += 40) {  // overlaps what was sent before
                 if (!store->append(lines(at, 60)).ok()) ::_exit(4);
