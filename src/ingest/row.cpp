@@ -128,7 +128,7 @@ std::string RowReader::read(const CsvRow& row, RowFields& out) {
         const auto value = trim(row.fields[static_cast<std::size_t>(bound_.kind_column)]);
         const auto folded = lower(value);
         if (const auto found = mapping.kind_values.find(folded); found != mapping.kind_values.end()) out.kind = found->second;
-        else if (const auto kind = event::kind_from_name(folded)) out.kind = *kind;
+        else if (const auto kind = event::kind_from_name(folded); kind && *kind != event::Kind::kDecision && *kind != event::Kind::kOutcome) out.kind = *kind;  // those are ours to write
         else if (value.empty()) return fmt::format("{}: want an event kind, got nothing", mapping.kind_column);
         else out.kind = event::Kind::kCustom, out.kind_text = value;
     }

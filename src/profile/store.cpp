@@ -34,7 +34,7 @@ namespace fs = std::filesystem;
 using rocksdb::Slice;
 
 // First byte of a key says what stands there (docs/formats/state.md).
-enum Table : char { kLinks = 'l', kKnownIds = 'd', kMeta = 'm', kProfiles = 'p', kProducts = 'c', kTimelines = 't' };
+enum Table : char { kLinks = 'l', kKnownIds = 'd', kMeta = 'm', kProfiles = 'p', kProducts = 'c', kTimelines = 't', kMerges = 'i' };
 constexpr std::string_view kOffsetKey = "moffset", kLastTimeKey = "mlast_time", kVersionKey = "mversion";
 constexpr std::string_view kVersion = "1";
 constexpr std::chrono::seconds kFoldRetry(1);
@@ -213,6 +213,13 @@ struct Store::State {
     std::mutex folding;
     std::atomic<std::uint64_t> folded{0};
     std::atomic<std::int64_t> last_time_ms{0};
+    mutable std::mutex groups_mutex;
+    std::shared_ptr<const MergeGroups> merge_groups = std::make_shared<const MergeGroups>();  // swapped whole, under groups_mutex
+
+    std::shared_ptr<const MergeGroups> groups() const {
+        const std::lock_guard lock(groups_mutex);
+        return merge_groups;
+    }
 
     Result<std::optional<std::string>> get(std::string_view key) const {
         std::string value;
@@ -236,7 +243,12 @@ struct Store::State {
         return Done{};
     }
 
+    Result<std::vector<event::Event>> timeline(const CustomerKey& key, const MergeGroups& groups) const;
+    Result<bool> speaks_for_group(char table, std::string_view key, const MergeGroups& groups) const;
+    Result<std::vector<MergeDecision>> merge_decisions() const;
+
     Status open_state();
+    Status load_groups();
     Status load_products();
     Status catch_up();
     Status fold(std::span<const event::Event> events, journal::Offset next);
@@ -253,6 +265,13 @@ public:
 
     Status apply(const event::Event& event) {
         ids_.push_back(id_key(hash128(event.message_id)));
+        if (const auto decision = merge_decision_of(event)) {  // about customers, not of them: no timeline holds it
+            bytes_.clear();
+            event::encode(event, bytes_);
+            merges_[decision->a + '\0' + decision->b] = bytes_;
+            decided_.insert({decision->a, decision->b});
+            return Done{};
+        }
         if (event.time <= after_days(event.received, 1)) last_time_ms_ = std::max(last_time_ms_, event.time.ms);
         if (!event.product.empty()) touch_product(event);
         auto key = key_of(event);
@@ -268,10 +287,13 @@ public:
 
     Status write(journal::Offset next) {
         if (state_.watcher == nullptr) return write_batch(next);
+        const auto regrouped = keys_of_changed_groups();
+        for (const auto& key : regrouped) state_.watcher->changing(key);
         for (const auto& key : emptied_) state_.watcher->changing(key);
         for (const auto& [key, bytes] : appended_)
             if (!emptied_.contains(key)) state_.watcher->changing(key);
         const auto written = write_batch(next);
+        for (const auto& key : regrouped) state_.watcher->changed(key, {}, true);
         for (const auto& key : emptied_) state_.watcher->changed(key, {}, true);
         for (const auto& [key, bytes] : appended_)
             if (!emptied_.contains(key)) state_.watcher->changed(key, bytes, !written);
@@ -279,7 +301,25 @@ public:
     }
 
 private:
+    // Keys whose joined timeline changes though their own may not: of the groups that events came to, and, as they are and
+    // as they will be, of the groups that were decided on.
+    std::set<CustomerKey> keys_of_changed_groups() const {
+        const auto groups = state_.groups();
+        std::set<CustomerKey> keys;
+        const auto add = [&](const CustomerKey& key) {
+            for (const auto& member : groups->members(key)) keys.insert(member);
+        };
+        for (const auto& key : emptied_) add(key);
+        for (const auto& [key, bytes] : appended_) add(key);
+        for (const auto& key : decided_) {
+            keys.insert(key);
+            add(key);
+        }
+        return keys;
+    }
+
     Status write_batch(journal::Offset next) {
+        for (const auto& [pair, bytes] : merges_) batch_.Put(table_key(kMerges, pair), bytes);
         std::ranges::sort(ids_);  // neighbours in the memtable are written while it is in cache
         for (const auto& id : ids_) batch_.Put(slice(id), {});
         for (const auto& key : emptied_) {
@@ -304,7 +344,7 @@ private:
         if (!status.ok()) return rocksdb_error("write", status);
         state_.last_time_ms = last;
         state_.folded = next.value;
-        return Done{};
+        return merges_.empty() ? Status(Done{}) : state_.load_groups();
     }
 
     Result<CustomerKey> resolve(CustomerKey key) {
@@ -391,6 +431,8 @@ private:
     std::map<CustomerKey, std::string> appended_;   // ordered: the same events give the same batch
     std::map<CustomerKey, CustomerKey> links_;
     std::set<CustomerKey> emptied_;
+    std::map<std::string, std::string> merges_;   // pair of keys -> its last decision
+    std::set<CustomerKey> decided_;               // keys of those pairs
     std::unordered_set<const catalog::Product*> touched_;
     std::int64_t last_time_ms_ = 0;
     std::string bytes_;
@@ -416,7 +458,57 @@ Status Store::State::open_state() {
     auto last = get(kLastTimeKey);
     if (!last) return last.error();
     if (*last) last_time_ms = std::stoll(**last);
+    return load_groups();
+}
+
+Result<std::vector<MergeDecision>> Store::State::merge_decisions() const {
+    std::vector<MergeDecision> decisions;
+    PERENNIAL_TRY(for_each(kMerges, [&](std::string_view pair, std::string_view bytes) -> Result<bool> {
+        auto event = event::decode(bytes);
+        if (!event) return event.error();
+        auto decision = merge_decision_of(*event);
+        if (!decision) return Error{Code::kCorrupt, fmt::format("state: no merge decision under '{}'", pair)};
+        decisions.push_back(std::move(*decision));
+        return true;
+    }));
+    return decisions;
+}
+
+Status Store::State::load_groups() {
+    auto decisions = merge_decisions();
+    if (!decisions) return decisions.error();
+    auto fresh = std::make_shared<const MergeGroups>(*decisions);
+    const std::lock_guard lock(groups_mutex);
+    merge_groups = std::move(fresh);
     return Done{};
+}
+
+// Of a person of several keys, the timelines of all: in time order, equal times by key.
+Result<std::vector<event::Event>> Store::State::timeline(const CustomerKey& key, const MergeGroups& groups) const {
+    const auto members = groups.members(key);
+    std::string bytes;
+    for (const auto& member : members.empty() ? std::span<const CustomerKey>(&key, 1) : members) {
+        auto own = get(table_key(kTimelines, member));
+        if (!own) return own.error();
+        if (*own) bytes += **own;
+    }
+    return decode_timeline(bytes);
+}
+
+// On a walk, should the group of `key` be shown here? At the key that speaks for it, or at its first one where that has nothing.
+Result<bool> Store::State::speaks_for_group(char table, std::string_view key, const MergeGroups& groups) const {
+    const auto canonical = groups.canonical(CustomerKey(key));
+    if (canonical == key) return true;
+    const auto there = [&](const CustomerKey& member) { return get(table_key(static_cast<Table>(table), member)); };
+    auto found = there(canonical);
+    if (!found) return found.error();
+    if (*found) return false;
+    for (const auto& member : groups.members(canonical)) {
+        if (member == key) return true;
+        if (found = there(member); !found) return found.error();
+        if (*found) return false;
+    }
+    return true;
 }
 
 Status Store::State::fold(std::span<const event::Event> events, journal::Offset next) {
@@ -546,7 +638,17 @@ void Store::watch(TimelineWatcher* watcher) noexcept {
 
 Status Store::settle(std::chrono::milliseconds limit) const { return state_->behind ? state_->behind->wait_until_folded(limit) : Done{}; }
 
-CustomerKey Store::resolve(const CustomerKey& key) const {
+CustomerKey Store::resolve(const CustomerKey& key) const { return state_->groups()->canonical(own_key(key)); }
+
+std::vector<CustomerKey> Store::merged_with(const CustomerKey& key) const {
+    const auto groups = state_->groups();
+    const auto members = groups->members(own_key(key));
+    return {members.begin(), members.end()};
+}
+
+Result<std::vector<MergeDecision>> Store::merge_decisions() const { return state_->merge_decisions(); }
+
+CustomerKey Store::own_key(const CustomerKey& key) const {
     CustomerKey at = key;
     for (int joins = 0; joins < kJoinsLimit; ++joins) {
         auto next = state_->get(table_key(kLinks, at));
@@ -557,7 +659,15 @@ CustomerKey Store::resolve(const CustomerKey& key) const {
 }
 
 Result<std::optional<Profile>> Store::profile(const CustomerKey& key) const {
-    auto bytes = state_->get(table_key(kProfiles, resolve(key)));
+    const auto own = own_key(key);
+    const auto groups = state_->groups();
+    if (!groups->members(own).empty()) {
+        auto timeline = state_->timeline(own, *groups);
+        if (!timeline) return timeline.error();
+        if (timeline->empty()) return std::optional<Profile>{};
+        return std::optional(fold(*timeline));
+    }
+    auto bytes = state_->get(table_key(kProfiles, own));
     if (!bytes) return bytes.error();
     if (!*bytes) return std::optional<Profile>{};
     auto profile = decode_profile(**bytes);
@@ -565,14 +675,19 @@ Result<std::optional<Profile>> Store::profile(const CustomerKey& key) const {
     return std::optional(std::move(*profile));
 }
 
-Result<std::vector<event::Event>> Store::timeline(const CustomerKey& key) const {
-    auto bytes = state_->get(table_key(kTimelines, resolve(key)));
-    if (!bytes) return bytes.error();
-    return decode_timeline(bytes->value_or(std::string{}));
-}
+Result<std::vector<event::Event>> Store::timeline(const CustomerKey& key) const { return state_->timeline(own_key(key), *state_->groups()); }
 
 Status Store::for_each_profile(const std::function<bool(const CustomerKey&, const Profile&)>& visit) const {
+    const auto groups = state_->groups();
     return state_->for_each(kProfiles, [&](std::string_view key, std::string_view bytes) -> Result<bool> {
+        if (const CustomerKey own(key); !groups->empty() && !groups->members(own).empty()) {
+            auto here = state_->speaks_for_group(kProfiles, key, *groups);
+            if (!here) return here.error();
+            if (!*here) return true;
+            auto timeline = state_->timeline(own, *groups);
+            if (!timeline) return timeline.error();
+            return visit(groups->canonical(own), fold(*timeline));
+        }
         auto profile = decode_profile(bytes);
         if (!profile) return profile.error();
         return visit(CustomerKey(key), *profile);
@@ -581,11 +696,19 @@ Status Store::for_each_profile(const std::function<bool(const CustomerKey&, cons
 
 Status Store::for_each_timeline(bool with_anonymous_orders,
                                 const std::function<bool(const CustomerKey&, const std::vector<event::Event>&)>& visit) const {
+    const auto groups = state_->groups();
     return state_->for_each(kTimelines, [&](std::string_view key, std::string_view bytes) -> Result<bool> {
-        if (!with_anonymous_orders && !is_customer(key)) return true;
-        auto timeline = decode_timeline(bytes);
+        const bool merged = !groups->empty() && !groups->members(CustomerKey(key)).empty();
+        const auto shown = merged ? groups->canonical(CustomerKey(key)) : CustomerKey(key);
+        if (!with_anonymous_orders && !is_customer(shown)) return true;
+        if (merged) {
+            auto here = state_->speaks_for_group(kTimelines, key, *groups);
+            if (!here) return here.error();
+            if (!*here) return true;
+        }
+        auto timeline = merged ? state_->timeline(shown, *groups) : decode_timeline(bytes);
         if (!timeline) return timeline.error();
-        return visit(CustomerKey(key), *timeline);
+        return visit(shown, *timeline);
     });
 }
 
@@ -605,7 +728,7 @@ UtcTime Store::last_event_time() const noexcept { return {state_->last_time_ms};
 
 Result<std::string> Store::dump() const {
     std::string all;
-    for (const char table : {char{kProducts}, char{kKnownIds}, char{kLinks}, char{kMeta}, char{kProfiles}, char{kTimelines}})
+    for (const char table : {char{kProducts}, char{kKnownIds}, char{kLinks}, char{kMerges}, char{kMeta}, char{kProfiles}, char{kTimelines}})
         PERENNIAL_TRY(state_->for_each(table, [&](std::string_view key, std::string_view value) -> Result<bool> {
             all += table;
             put_string(all, key);

@@ -19,6 +19,7 @@
 #include "event/event.h"
 #include "journal/journal.h"
 #include "profile/identity.h"
+#include "profile/merges.h"
 #include "profile/profile.h"
 
 namespace perennial::profile {
@@ -75,13 +76,20 @@ public:
     // `watcher` hears of all later appends; null ends it. Waits for the fold under way.
     void watch(TimelineWatcher* watcher) noexcept;
 
-    // The key that `key` leads to after sign-ins and aliases; itself when it was never joined.
+    // The key that `key` leads to after sign-ins, aliases and merges; itself when it was never joined.
     CustomerKey resolve(const CustomerKey& key) const;
+    // The same before merges: under which key the journal's events of `key` are kept.
+    CustomerKey own_key(const CustomerKey& key) const;
+    // All keys of the person, in key order; empty when it was never merged.
+    std::vector<CustomerKey> merged_with(const CustomerKey& key) const;
+    // What was last decided of each pair of keys, in order of the pairs.
+    Result<std::vector<MergeDecision>> merge_decisions() const;
     Result<std::optional<Profile>> profile(const CustomerKey& key) const;
     // In time order; equal times keep the order of arrival. Empty when unknown.
     Result<std::vector<event::Event>> timeline(const CustomerKey& key) const;
 
-    // In key order. A callback that returns false ends the walk.
+    // In key order, a person of several merged keys once, under the one that speaks for it. A callback that returns false
+    // ends the walk.
     Status for_each_profile(const std::function<bool(const CustomerKey&, const Profile&)>& visit) const;
     // Also the anonymous orders ("o:" keys) when asked for.
     Status for_each_timeline(bool with_anonymous_orders,

@@ -10,8 +10,10 @@
 
 #include <fmt/format.h>
 
+#include "base/bytes.h"
 #include "base/file.h"
 #include "base/rng.h"
+#include "event/codec.h"
 
 namespace perennial::profile {
 namespace {
@@ -157,6 +159,146 @@ TEST(Store, says_so_when_journal_files_are_missing) {
     { ASSERT_TRUE(opened(dir.path()).append(lines(0, 100)).ok()); }
     fs::remove_all(dir.path() / "journal");
     EXPECT_EQ(Store::open(dir.path()).error().code, Code::kCorrupt);
+}
+
+// Only what readers of customers see: products, links, profiles, timelines.
+std::string customers_of(const Store& store) {
+    const auto dump = store.dump().value();
+    std::string kept;
+    Reader reader(dump);
+    while (!reader.empty()) {
+        const auto table = static_cast<char>(reader.fixed<std::uint8_t>());
+        const auto key = reader.string(), value = reader.string();
+        EXPECT_TRUE(reader.ok());
+        if (std::string_view("clpt").find(table) == std::string_view::npos) continue;
+        kept += table;
+        put_string(kept, key);
+        put_string(kept, value);
+    }
+    return kept;
+}
+
+std::string views_of(const Store& store) {
+    std::string seen;
+    EXPECT_TRUE(store.for_each_profile([&](const CustomerKey& key, const Profile& profile) { return seen += key + encode(profile), true; }).ok());
+    EXPECT_TRUE(store.for_each_timeline(true, [&](const CustomerKey& key, const std::vector<event::Event>& timeline) {
+        seen += key;
+        for (const auto& event : timeline) event::encode(event, seen);
+        return true;
+    }).ok());
+    for (const char* key : {"u:2", "u:3", "u:4", "a:device0", "a:device1", "a:device2"}) {
+        seen += store.resolve(key);
+        const auto timeline = store.timeline(key).value();
+        for (const auto& event : timeline) event::encode(event, seen);
+        if (const auto profile = store.profile(key).value()) seen += encode(*profile);
+    }
+    return seen;
+}
+
+event::Event decided(const CustomerKey& a, const CustomerKey& b, Verdict verdict, std::int64_t ms) {
+    return merge_event({a, b, verdict, {1'700'000'000'000 + ms}, R"({"who":"test"})"});
+}
+
+TEST(Store, undoing_a_merge_leaves_the_bytes_that_never_merging_leaves) {
+    TempDir merged_dir, plain_dir;
+    auto merged = opened(merged_dir.path());
+    auto plain = opened(plain_dir.path());
+    Rng rng(9);
+    int clock = 0;
+    for (int at = 0; at < 600; at += 60) {
+        ASSERT_TRUE(plain.append(lines(at, 60)).ok());
+        ASSERT_TRUE(merged.append(lines(at, 60)).ok());
+        // Merges of all sorts between the events, chains among them; and after each the events go on.
+        if (at == 120) { ASSERT_TRUE(merged.append({decided("u:2", "u:3", Verdict::kMerged, ++clock), decided("u:4", "u:3", Verdict::kMerged, ++clock)}).ok()); }
+        if (at == 240) { ASSERT_TRUE(merged.append({decided("a:device1", "u:5", Verdict::kMerged, ++clock), decided("u:6", "o:o0", Verdict::kMerged, ++clock)}).ok()); }
+        if (at == 300) {
+            EXPECT_EQ(merged.resolve("u:4"), "u:2");
+            EXPECT_EQ(merged.timeline("u:3")->size(), plain.timeline("u:2")->size() + plain.timeline("u:3")->size() + plain.timeline("u:4")->size());
+            EXPECT_EQ(merged.profile("u:3").value(), std::optional(fold(merged.timeline("u:2").value())));
+            EXPECT_NE(views_of(merged), views_of(plain));
+            EXPECT_EQ(merged.last_event_time(), plain.last_event_time());
+        }
+    }
+    EXPECT_EQ(customers_of(merged), customers_of(plain));  // a merge moves nothing
+    std::size_t events = 0, events_plain = 0;
+    const auto count_into = [](std::size_t& sum) {
+        return [&sum](const CustomerKey&, const std::vector<event::Event>& timeline) { return sum += timeline.size(), true; };
+    };
+    ASSERT_TRUE(merged.for_each_timeline(true, count_into(events)).ok());
+    ASSERT_TRUE(plain.for_each_timeline(true, count_into(events_plain)).ok());
+    EXPECT_EQ(events, events_plain);  // each event once, however keys are grouped
+    ASSERT_TRUE(merged.append({decided("u:3", "u:2", Verdict::kUndone, ++clock), decided("u:3", "u:4", Verdict::kUndone, ++clock),
+                               decided("u:5", "a:device1", Verdict::kUndone, ++clock), decided("u:6", "o:o0", Verdict::kUndone, ++clock)}).ok());
+    EXPECT_EQ(customers_of(merged), customers_of(plain));
+    EXPECT_EQ(views_of(merged), views_of(plain));
+    EXPECT_TRUE(merged.merged_with("u:2").empty());
+    EXPECT_EQ(merged.merge_decisions()->size(), 4u);
+}
+
+TEST(Store, merges_are_replayed_from_the_journal_bit_for_bit_for_any_grouping) {
+    TempDir dir;
+    std::string want, views;
+    {
+        auto store = opened(dir.path());
+        Rng rng(4);
+        int clock = 0;
+        for (int at = 0; at < 2000; at += 50) {
+            ASSERT_TRUE(store.append(lines(at, 50)).ok());
+            const auto key = [&] { return rng.chance(0.3) ? fmt::format("a:device{}", rng.below(3)) : fmt::format("u:{}", 2 + rng.below(5)); };
+            const auto a = key(), b = key();
+            if (a != b) { ASSERT_TRUE(store.append({decided(a, b, rng.chance(0.6) ? Verdict::kMerged : Verdict::kUndone, ++clock)}).ok()); }
+        }
+        want = store.dump().value();
+        views = views_of(store);
+        auto reader = opened(dir.path(), {.read_only = true});
+        EXPECT_EQ(views_of(reader), views);
+    }
+    for (const std::size_t group : {1u, 64u, 100'000u}) {
+        fs::remove_all(dir.path() / "state");
+        auto store = opened(dir.path(), {.fold_events = group});
+        ASSERT_EQ(store.dump().value(), want);
+        ASSERT_EQ(views_of(store), views);
+    }
+}
+
+TEST(Store, tells_its_watcher_of_every_key_whose_joined_timeline_changes) {
+    struct Watcher : TimelineWatcher {
+        std::set<CustomerKey> anew;
+        int open = 0;
+        void changing(const CustomerKey&) override { ++open; }
+        void changed(const CustomerKey& key, std::string_view, bool again) override {
+            --open;
+            if (again) anew.insert(key);
+        }
+    };
+    TempDir dir;
+    auto store = opened(dir.path());
+    ASSERT_TRUE(store.append(lines(0, 100)).ok());
+    Watcher watcher;
+    store.watch(&watcher);
+    ASSERT_TRUE(store.append({decided("u:3", "u:4", Verdict::kMerged, 1)}).ok());
+    EXPECT_EQ(watcher.anew, (std::set<CustomerKey>{"u:3", "u:4"}));
+    watcher.anew.clear();
+    auto event = line(100);
+    event.user_id = "4";
+    event.anonymous_id.clear();
+    ASSERT_TRUE(store.append({event}).ok());
+    EXPECT_TRUE(watcher.anew.contains("u:3"));
+    EXPECT_EQ(watcher.open, 0);
+    store.watch(nullptr);
+}
+
+TEST(MergeGroups, a_user_speaks_before_a_device_before_an_order_and_the_last_word_counts) {
+    const auto decision = [](const char* a, const char* b, Verdict verdict) { return *merge_decision_of(merge_event({a, b, verdict, {1}, {}})); };
+    const std::vector<MergeDecision> decisions{decision("u:b", "a:z", Verdict::kMerged), decision("a:z", "o:1", Verdict::kMerged), decision("u:a", "u:c", Verdict::kRejected)};
+    const MergeGroups groups(decisions);
+    EXPECT_EQ(groups.canonical("o:1"), "u:b");
+    EXPECT_EQ(groups.canonical("u:a"), "u:a");
+    EXPECT_EQ(groups.members("u:b").size(), 3u);
+    EXPECT_TRUE(groups.members("u:c").empty());
+    event::Event other;
+    other.kind = event::Kind::kDecision;
+    EXPECT_FALSE(merge_decision_of(other).has_value());
 }
 
 // A child appends groups and reports each acknowledgement through a pipe; it is killed at a random moment.
