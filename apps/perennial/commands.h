@@ -104,6 +104,8 @@ struct IdentityBenchCommand {
     bool connected = false;           // connected components instead of average linkage
 };
 
+struct AuditCommand { Common common; bool verify = false; std::string head; };
+
 Status init(const InitCommand&);
 Status import(const ImportCommand&);
 Status check(const Common&);
@@ -116,6 +118,8 @@ Status recommend(const RecommendCommand&);
 Status serve(const ServeCommand&);
 Status run(const RunCommand&);
 Status simulate(const SimulateCommand&);
+Status audit(const AuditCommand&);
+Status privacy_scan(const Common&);
 Status bench_nextitem(const BenchCommand&);
 Status bench_coldstart(const ColdStartCommand&);
 Status bench_continual(const ContinualCommand&);

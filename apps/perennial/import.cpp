@@ -71,6 +71,9 @@ Status import(const ImportCommand& options) {
     }
     PERENNIAL_TRY(store->flush());
     if (accepted > 0) PERENNIAL_TRY(record_stage(*shop, "import", monotonic_seconds() - start));
+    boost::json::array names;
+    for (const auto& file : options.files) names.emplace_back(file.filename().string());
+    PERENNIAL_TRY(record_audit(*shop, "import", shop->settings.name, {{"files", std::move(names)}, {"accepted", accepted}}));
     if (options.common.json) fmt::print("{}\n", boost::json::serialize(reports));
     return Done{};
 }

@@ -165,6 +165,21 @@ int dispatch(int argc, char** argv) {
     simulate_command->add_flag("--json", simulate_options.common.json, "summary as JSON");
     simulate_command->callback([&] { status = simulate(simulate_options); });
 
+    AuditCommand audit_options;
+    auto* audit_command = app.add_subcommand("audit", "what was done in this shop, by whom; checks that the record is whole");
+    add_shop(audit_command, audit_options.common);
+    add_json(audit_command, audit_options.common);
+    audit_command->add_flag("--verify", audit_options.verify, "check only");
+    audit_command->add_option("--head", audit_options.head, "a head that was noted earlier: it must still be in the chain");
+    audit_command->callback([&] { status = audit(audit_options); });
+
+    Common privacy_options;
+    auto* privacy_command = app.add_subcommand("privacy", "personal data")->require_subcommand(1);
+    auto* scan_command = privacy_command->add_subcommand("scan", "e-mails, telephone, identity and card numbers, addresses in texts and properties of events");
+    add_shop(scan_command, privacy_options);
+    add_json(scan_command, privacy_options);
+    scan_command->callback([&] { status = privacy_scan(privacy_options); });
+
     BenchCommand bench_options;
     bench_options.common.threads = threads;
     auto* bench_command = app.add_subcommand("bench", "measure by a public protocol");

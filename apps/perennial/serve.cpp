@@ -152,6 +152,7 @@ Status serve(const ServeCommand& options) {
     auto server = api::ApiServer::start(std::move(server_options), std::move(services));
     if (!server) return server.error();
 
+    PERENNIAL_TRY(record_audit(*shop, "serve.start", server->url(), {{"run", answers.get()->run()}, {"keys", !shop->settings.write_key.empty()}}));
     const auto url = server->url(), example = example_customer(*store);
     fmt::print("Serving {}. Open in a browser:\n  {}/                                    the report\n", shop->directory.string(), url);
     fmt::print("  {}/v1/recommendations?user_id={}&n=10\n  {}/v1/customers/{}\n  {}/metrics   {}/openapi.json\n", url, example, url, example, url, url);
@@ -162,6 +163,7 @@ Status serve(const ServeCommand& options) {
     log::info("stopping: finishing what was begun");
     server->stop();
     if (const auto settled = store->settle(); !settled) log::warn("profiles are behind the journal until the next start: {}", settled.error().message);
+    PERENNIAL_TRY(record_audit(*shop, "serve.stop", url, {{"events", store->folded().value}}));
     return store->flush();
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
 #include <filesystem>
@@ -43,6 +44,9 @@ Status write_json(const std::filesystem::path& path, const boost::json::value& v
 
 // Remembers in stages.json how long a stage took the last time ("import", "train", "evaluate"), for the report.
 Status record_stage(const Shop& shop, std::string_view stage, double seconds);
+
+// One line of the shop's audit log (audit.jsonl), in the name of the user who runs this. Durable on return.
+Status record_audit(const Shop& shop, std::string_view what, std::string_view subject, const boost::json::object& details = {});
 
 // The reports of all imports so far, oldest first.
 Result<boost::json::array> import_reports(const Shop& shop);

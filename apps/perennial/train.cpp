@@ -37,6 +37,7 @@ Status train(const TrainCommand& options) {
     if (training->search) result["search"] = measure::to_json(*training->search);
     PERENNIAL_TRY(write_json(run / "training.json", result));
     PERENNIAL_TRY(record_stage(*shop, "train", monotonic_seconds() - start));
+    PERENNIAL_TRY(record_audit(*shop, "train", run.filename().string(), {{"parent", training->parent}, {"events", store->folded().value}}));
     if (options.common.json) {
         fmt::print("{}\n", boost::json::serialize(result));
         return Done{};
