@@ -289,6 +289,11 @@ TEST(Contract, answers_every_path_as_its_page_says) {
         {"GET", "http://localhost/healthz", "", 200, R"({"status":"alive"})"},
         {"GET", "/readyz", "", 200, R"({"status":"ready"})"},
         {"GET", "/favicon.ico", "", 204, ""},
+        {"GET", "/v1/projects/any%20key/settings", "", 200, R"({"integrations":{"Segment.io":{"apiKey":"any key","apiHost":"localhost/v1","protocol":"http"}},"metrics":{"sampleRate":0}})"},
+        {"GET", "/v1/projects//settings", "", 404, "not_found"},
+        {"GET", "/v1/projects/a/b/settings", "", 404, "not_found"},
+        {"GET", "/v1/projects/a%zz/settings", "", 400, "invalid"},
+        {"POST", "/v1/projects/a/settings", "{}", 405, "wrong_method"},
     };
     for (const auto& [method, target, body, status, want] : cases) {
         const auto answer = shop.ask(request(method, target, body));
@@ -355,6 +360,22 @@ TEST(Contract, answers_a_browsers_preflight_on_tracking_paths_only) {
     const auto read = shop.ask(request("OPTIONS", "/v1/recommendations"));
     EXPECT_EQ(read.status, 405);
     EXPECT_FALSE(read.headers.contains("access-control-allow-origin"));
+}
+
+TEST(Contract, tells_the_browser_library_to_send_to_the_address_it_asked) {
+    ApiServerOptions options;
+    options.api.write_key = "w";
+    options.api.api_key = "r";
+    const Shop shop(std::move(options));
+    auto client = shop.client();
+    client.send("GET /v1/projects/w/settings HTTP/1.1\r\nHost: events.example.org\r\nX-Forwarded-Proto: https\r\nOrigin: https://shop.example.org\r\n\r\n");
+    const auto answer = client.read();
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_EQ(answer.headers.at("access-control-allow-origin"), "*");
+    const auto settings = boost::json::parse(answer.body);
+    EXPECT_EQ(settings.at("integrations").at("Segment.io").at("apiHost"), "events.example.org/v1");
+    EXPECT_EQ(settings.at("integrations").at("Segment.io").at("protocol"), "https");
+    EXPECT_EQ(shop.get("/v1/projects/wrong/settings").status, 404);
 }
 
 TEST(Contract, describes_exactly_the_routes_there_are) {

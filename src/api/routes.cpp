@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "api/body.h"
+#include "api/browser_settings.h"
 #include "api/credentials.h"
 #include "api/metrics.h"
 #include "base/bounded_queue.h"
@@ -22,11 +23,11 @@
 namespace perennial::api {
 namespace {
 
-enum class Access { kTrack, kRead, kOpen };
-enum class Action { kMessage, kBatch, kRecommendations, kCustomer, kReport, kHealth, kReady, kMetrics, kOpenApi, kIcon };
+enum class Access { kTrack, kBrowser, kRead, kOpen };  // kBrowser: GET for pages of any origin
+enum class Action { kMessage, kBatch, kSettings, kRecommendations, kCustomer, kReport, kHealth, kReady, kMetrics, kOpenApi, kIcon };
 
 struct Route {
-    std::string_view path;  // one that ends with '}' takes one more segment
+    std::string_view path;  // "{...}" stands for one whole segment
     Access access;
     Action action;
     std::string_view type = {};  // of the message, where the path says it
@@ -48,6 +49,7 @@ constexpr std::array kRoutes{
     Route{"/v1/g", Access::kTrack, Action::kMessage, "group"},
     Route{"/v1/a", Access::kTrack, Action::kMessage, "alias"},
     Route{"/v1/import", Access::kTrack, Action::kBatch},
+    Route{"/v1/projects/{key}/settings", Access::kBrowser, Action::kSettings},
     Route{"/v1/recommendations", Access::kRead, Action::kRecommendations},
     Route{"/v1/customers/{id}", Access::kRead, Action::kCustomer},
     Route{"/", Access::kRead, Action::kReport},
@@ -62,18 +64,19 @@ constexpr std::array kRoutes{
 constexpr std::string_view kSuccess = R"({"success":true})";
 constexpr std::string_view kTrackMethods = "POST, OPTIONS", kReadMethods = "GET, HEAD";
 
-// The part of a path that its route leaves open.
-std::string_view path_prefix(const Route& route) noexcept { return route.path.substr(0, route.path.find('{')); }
-bool is_open_ended(const Route& route) noexcept { return route.path.ends_with('}'); }
+// What stands in a path where its route says "{...}"; nothing when the path is not the route's.
+std::optional<std::string_view> open_segment(const Route& route, std::string_view path) noexcept {
+    const auto open = route.path.find('{');
+    if (open == std::string_view::npos) return path == route.path ? std::optional(std::string_view{}) : std::nullopt;
+    const auto before = route.path.substr(0, open), behind = route.path.substr(route.path.find('}') + 1);
+    if (path.size() <= before.size() + behind.size() || !path.starts_with(before) || !path.ends_with(behind)) return std::nullopt;
+    const auto segment = path.substr(before.size(), path.size() - before.size() - behind.size());
+    return segment.find('/') == std::string_view::npos ? std::optional(segment) : std::nullopt;
+}
 
 const Route* find_route(std::string_view path) noexcept {
-    for (const auto& route : kRoutes) {
-        if (path == route.path && !is_open_ended(route)) return &route;
-        if (!is_open_ended(route) || !path.starts_with(path_prefix(route))) continue;
-        const auto rest = path.substr(path_prefix(route).size());
-        if (!rest.empty() && rest.find('/') == std::string_view::npos) return &route;
-    }
-    return nullptr;
+    const auto found = std::ranges::find_if(kRoutes, [&](const Route& route) { return open_segment(route, path).has_value(); });
+    return found == kRoutes.end() ? nullptr : &*found;
 }
 
 std::vector<std::string_view> route_labels() {
@@ -91,7 +94,7 @@ struct Exchange {
     double start = monotonic_seconds();
 
     void answer(Response response) const {
-        if (route->access == Access::kTrack) {
+        if (route->access == Access::kTrack || route->access == Access::kBrowser) {
             response.headers.push_back({"Access-Control-Allow-Origin", "*"});
             response.headers.push_back({"Access-Control-Expose-Headers", "Retry-After"});
         } else {
@@ -107,7 +110,7 @@ Response preflight() {
     return {.status = 204,
             .content_type = {},
             .headers = {{"Access-Control-Allow-Methods", "POST, OPTIONS"},
-                        {"Access-Control-Allow-Headers", "authorization, content-type, x-retry-count, x-api-key"},
+                        {"Access-Control-Allow-Headers", "authorization, content-type, x-retry-count, x-api-key, anonymousid"},
                         {"Access-Control-Max-Age", "86400"}}};
 }
 
@@ -215,7 +218,7 @@ Result<RecommendationQuery> recommendation_query(const Request& request) {
 Result<CustomerQuery> customer_query(const Request& request, const Route& route) {
     const auto fields = parse_query(request.query);
     if (!fields) return fields.error();
-    auto id = percent_decoded(std::string_view(request.path).substr(path_prefix(route).size()), false);
+    auto id = percent_decoded(*open_segment(route, request.path), false);
     if (id) id = checked_id("id", std::move(*id));
     if (!id) return id.error();
     const auto anonymous = parse_flag("anonymous", field_of(*fields, "anonymous"));
@@ -261,6 +264,7 @@ struct Api::State {
         if (!route) return answer_unrouted(reply, error_response(404, "not_found", fmt::format("no such path: {}", clip(request.path, 100))));
         Exchange exchange{std::move(request), std::move(reply), route, &metrics};
         if (route->access == Access::kTrack) handle_tracking(std::move(exchange));
+        else if (route->access == Access::kBrowser) handle_settings(exchange);
         else handle_reading(std::move(exchange));
     }
 
@@ -279,6 +283,17 @@ struct Api::State {
         if (!known) return exchange.answer(unauthorized(*exchange.route));
         if (!parsed) return exchange.answer(of_body_error(parsed.error()));
         take_in(std::move(exchange), std::move(*parsed));
+    }
+
+    // The browser library asks for these before its first event, at the address that its page gives it as `cdnURL`; they
+    // send its events back to that same address.
+    void handle_settings(const Exchange& exchange) const {
+        const auto& request = exchange.request;
+        if (request.method != "GET" && request.method != "HEAD") return exchange.answer(wrong_method(kReadMethods, request.method));
+        const auto key = percent_decoded(*open_segment(*exchange.route, request.path), false);
+        if (!key) return exchange.answer(of_error(key.error(), "settings"));
+        if (!options.write_key.empty() && !same_key(*key, options.write_key)) return exchange.answer(error_response(404, "not_found", "settings: no such write key"));
+        exchange.answer(browser_settings(request, *key));
     }
 
     Result<ingest::Parsed> parse(Exchange& exchange) const {

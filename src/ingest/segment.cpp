@@ -80,7 +80,7 @@ public:
         raw_ = simdjson::minify(message);
         std::string problem;
         const std::size_t before = out_.events.size();
-        if (raw_.size() > kMessageBytesLimit) problem = fmt::format("message: want at most {} bytes, got {}", kMessageBytesLimit, raw_.size());
+        if (raw_.size() > context_.message_bytes_limit) problem = fmt::format("message: want at most {} bytes, got {}", context_.message_bytes_limit, raw_.size());
         else if (object body; message.get_object().get(body) != simdjson::SUCCESS) problem = "message: want a JSON object, got something else";
         else problem = read_body(body, endpoint_type);
         for (std::size_t i = before; problem.empty() && i < out_.events.size(); ++i)
@@ -94,7 +94,7 @@ private:
     // What a message's properties or a product of it say, by our words; what we have no word for is in `rest`.
     struct Details {
         std::string product, sku, title, category, order_id, query, text, coupon, campaign, channel, name, currency, email, phone, rest = "{";
-        std::optional<std::string> price, value, revenue, total, discount, shipping, tax;
+        std::optional<std::string> price, value, revenue, total, discount, shipping, tax, line_total;
         std::optional<std::int64_t> quantity, delta;
         std::int32_t position = 0, rating = 0;
         std::optional<simdjson::dom::array> products;
@@ -119,19 +119,23 @@ private:
         return fmt::format("type: want identify, track, page, screen, group or alias, got '{}'", clip(type, 40));
     }
 
-    // timestamp is what the sender's own server has corrected already; else receivedAt - (sentAt - originalTimestamp).
+    // Whose clock? Live, an event is as old as its sender's clock made it when it was sent: receivedAt - (sentAt - its own
+    // time). The later of the batch's and the message's sentAt counts, because a repeat renews only one of them. A message
+    // with receivedAt comes from a server that has corrected its timestamp; the times of a file stay as they are.
     std::string read_times(object body) {
         std::optional<UtcTime> timestamp, original, sent, received;
         for (const auto& [key, out] : {std::pair{"timestamp", &timestamp}, {"originalTimestamp", &original}, {"sentAt", &sent}, {"receivedAt", &received}}) {
-            std::string text = text_member(body, key);
-            if (text.empty() && std::string_view(key) == "sentAt") text = batch_sent_at_;
+            const std::string text = text_member(body, key);
             if (text.empty()) continue;
             auto time = parse_iso8601(text);
             if (time) *out = *time;
             else if (std::string_view(key) != "sentAt" && std::string_view(key) != "receivedAt") return fmt::format("{}: {}", key, time.error().message);
         }
+        if (const auto time = parse_iso8601(batch_sent_at_); time && (!sent || *sent < *time)) sent = *time;
         const UtcTime arrival = received.value_or(context_.received);
-        if (timestamp) base_.time = *timestamp;
+        const auto own = original ? original : timestamp;
+        if (!context_.needs_time && !received && sent && own) base_.time = {arrival.ms - (sent->ms - own->ms)};
+        else if (timestamp) base_.time = *timestamp;
         else if (original && sent && (received || !context_.needs_time)) base_.time = {arrival.ms - (sent->ms - original->ms)};
         else if (original) base_.time = *original;
         else if (received && context_.needs_time) base_.time = *received;
@@ -247,9 +251,9 @@ private:
     }
 
     static std::optional<std::string>* amount_slot(Details& d, std::string_view word) {
-        const std::array<std::pair<std::string_view, std::optional<std::string>*>, 8> slots{{
+        const std::array<std::pair<std::string_view, std::optional<std::string>*>, 9> slots{{
             {"price", &d.price}, {"value", &d.value}, {"revenue", &d.revenue}, {"total", &d.total}, {"amount", &d.total},
-            {"discount", &d.discount}, {"shipping", &d.shipping}, {"tax", &d.tax},
+            {"discount", &d.discount}, {"shipping", &d.shipping}, {"tax", &d.tax}, {"linetotal", &d.line_total},
         }};
         const auto found = std::ranges::find(slots, word, &std::pair<std::string_view, std::optional<std::string>*>::first);
         return found == slots.end() ? nullptr : found->second;
@@ -387,7 +391,10 @@ private:
     std::string finish_line(const Details& line, std::int64_t sign, Event& event) {
         if (auto problem = apply(line, event); !problem.empty()) return problem;
         event.quantity = std::abs(event.quantity);
-        if (__builtin_mul_overflow(std::abs(event.price.minor), event.quantity * sign, &event.amount.minor))
+        if (line.line_total) {
+            if (auto problem = money("line_total", line.line_total, event.amount); !problem.empty()) return problem;
+            event.amount.minor = std::abs(event.amount.minor) * sign;
+        } else if (__builtin_mul_overflow(std::abs(event.price.minor), event.quantity * sign, &event.amount.minor))
             return "amount: price times quantity does not fit 63 bits";
         close_properties(event, line);
         out_.events.push_back(std::move(event));

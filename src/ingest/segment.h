@@ -1,7 +1,7 @@
 // Segment-spec messages (identify, track, page, screen, group, alias, batch) to events: shared by the HTTP API and the
 // import of JSON lines. Names of the e-commerce spec v2 become our kinds whatever their case, blanks or underscores; an
 // order of three products becomes three events "<id>#0" .. "<id>#2". A message that cannot be read becomes a reject
-// beside the others and never fails its batch. Nulls are not errors. E-mail addresses and telephone numbers are hashed
+// beside the others and never fails its batch. A product's "line_total" counts as its amount where there is one, else price times quantity. Nulls are not errors. E-mail addresses and telephone numbers are hashed
 // here and go no further. Threads: one SegmentParser per thread.
 #pragma once
 
@@ -40,6 +40,7 @@ struct SegmentContext {
     Currency currency;          // where a message names none
     bool needs_time = false;    // a file: a message without any time is rejected instead of dated at its receipt
     event::Channel channel = event::Channel::kUnknown;  // where a message does not tell
+    std::size_t message_bytes_limit = kMessageBytesLimit;
 };
 
 class SegmentParser {

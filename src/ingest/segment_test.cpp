@@ -102,6 +102,13 @@ TEST(Segment, time_is_the_timestamp_or_the_receipt_less_the_age) {
         {R"("originalTimestamp":"2024-05-01T12:58:00Z","sentAt":"2024-05-01T13:00:00Z")", "2024-05-01T11:58:00.000Z"},
         {R"("originalTimestamp":"2024-05-01T11:58:00Z")", "2024-05-01T11:58:00.000Z"},
         {R"("timestamp":null)", "2024-05-01T12:00:00.000Z"},
+        // What @segment/analytics-node sends: its clock in timestamp, no originalTimestamp.
+        {R"("timestamp":"2024-05-01T12:58:00Z","sentAt":"2024-05-01T13:00:00Z")", "2024-05-01T11:58:00.000Z"},
+        {R"("timestamp":"2011-05-01T00:00:00Z","sentAt":"2024-05-01T12:00:00Z")", "2011-05-01T00:00:00.000Z"},
+        // A server in between has corrected the clock already.
+        {R"("timestamp":"2024-05-01T11:00:00Z","originalTimestamp":"2024-05-01T12:58:00Z","sentAt":"2024-05-01T13:00:00Z","receivedAt":"2024-05-01T11:02:00Z")",
+         "2024-05-01T11:00:00.000Z"},
+        {R"("timestamp":"2024-05-01T11:00:00Z","sentAt":"soon")", "2024-05-01T11:00:00.000Z"},
     };
     for (const auto& [times, want] : cases)
         EXPECT_EQ(iso8601(one(std::string(R"({"type":"page","userId":"u",)") + times + "}").time), want) << times;
@@ -170,6 +177,13 @@ TEST(Segment, a_batch_lends_its_context_and_sent_at) {
     EXPECT_EQ(parsed->events[0].campaign, "may");
     EXPECT_EQ(iso8601(parsed->events[0].time), "2024-05-01T11:59:00.000Z");
     EXPECT_EQ(parsed->events[1].campaign, "own");
+}
+
+TEST(Segment, a_repeat_that_renews_only_the_batchs_sent_at_does_not_move_the_event) {
+    const auto parsed = SegmentParser().parse_batch(R"({"sentAt":"2024-05-01T12:00:00Z",
+        "batch":[{"type":"page","userId":"u","originalTimestamp":"2024-05-01T11:50:00Z","sentAt":"2024-05-01T11:51:00Z"}]})", context());
+    ASSERT_TRUE(parsed);
+    EXPECT_EQ(iso8601(parsed->events.at(0).time), "2024-05-01T11:50:00.000Z");
 }
 
 TEST(Segment, messages_over_the_batch_limit_are_rejected_and_the_rest_kept) {
