@@ -147,6 +147,7 @@ Status serve(const ServeCommand& options) {
     server_options.io_threads = options.common.threads;
     server_options.api.write_key = shop->settings.write_key;
     server_options.api.api_key = shop->settings.api_key;
+    server_options.api.webhook_secrets = {.shopify = shop->settings.shopify_secret, .woocommerce = shop->settings.woocommerce_secret};
     server_options.api.commit = build_commit();
     server_options.api.currency = currency;
     auto server = api::ApiServer::start(std::move(server_options), std::move(services));

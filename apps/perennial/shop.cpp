@@ -4,6 +4,7 @@
 #include <sys/sysinfo.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <boost/json.hpp>
 #include <vector>
 
@@ -27,6 +28,11 @@ name = "{}"
 # Tracking clients show write_key; readers of recommendations, customers and the report show api_key.
 # write_key = ""
 # api_key = ""
+
+# With these the shop's webhooks are signed (docs/formats/shop-webhooks.md). Two with a blank between them while one is
+# changed for the other. PERENNIAL_SHOPIFY_SECRET and PERENNIAL_WOOCOMMERCE_SECRET of the environment go first.
+# shopify_secret = ""
+# woocommerce_secret = ""
 )";
 
 Error bad_setting(const fs::path& path, std::string_view key, std::string_view want, std::size_t line) {
@@ -61,12 +67,15 @@ Result<Shop> open_shop(const fs::path& directory) {
     if (!table) return table.error();
     for (const auto& [key, value] : *table) {
         std::string* field = key == "name" ? &shop.settings.name : key == "listen" ? &shop.settings.listen : key == "write_key" ? &shop.settings.write_key
-                             : key == "api_key" ? &shop.settings.api_key : nullptr;
-        if (!field) return bad_setting(path, key.str(), "one of name, listen, write_key, api_key", key.source().begin.line);
+                             : key == "api_key" ? &shop.settings.api_key : key == "shopify_secret" ? &shop.settings.shopify_secret
+                             : key == "woocommerce_secret" ? &shop.settings.woocommerce_secret : nullptr;
+        if (!field) return bad_setting(path, key.str(), "one of name, listen, write_key, api_key, shopify_secret, woocommerce_secret", key.source().begin.line);
         const auto text_value = value.value<std::string>();
         if (!text_value) return bad_setting(path, key.str(), "a text in quotes", key.source().begin.line);
         *field = *text_value;
     }
+    for (const auto& [name, field] : {std::pair{"PERENNIAL_SHOPIFY_SECRET", &shop.settings.shopify_secret}, {"PERENNIAL_WOOCOMMERCE_SECRET", &shop.settings.woocommerce_secret}})
+        if (const char* value = std::getenv(name)) *field = value;
     return shop;
 }
 

@@ -19,6 +19,8 @@ struct ShopSettings {
     std::string name;
     std::string listen = "127.0.0.1:8080";
     std::string write_key, api_key;
+    // Of the platforms' webhooks; the environment's PERENNIAL_SHOPIFY_SECRET and PERENNIAL_WOOCOMMERCE_SECRET go first.
+    std::string shopify_secret, woocommerce_secret;
 };
 
 struct Shop {

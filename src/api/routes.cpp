@@ -18,13 +18,14 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "ingest/measurement.h"
 #include "predict/churn.h"
 
 namespace perennial::api {
 namespace {
 
-enum class Access { kTrack, kBrowser, kRead, kOpen };  // kBrowser: GET for pages of any origin
-enum class Action { kMessage, kBatch, kSettings, kRecommendations, kCustomer, kReport, kHealth, kReady, kMetrics, kOpenApi, kIcon };
+enum class Access { kTrack, kBrowser, kSigned, kRead, kOpen };  // kBrowser: GET for pages of any origin; kSigned: the body proves itself
+enum class Action { kMessage, kBatch, kSettings, kMeasurement, kMeasurementDebug, kShopify, kWooCommerce, kRecommendations, kCustomer, kReport, kHealth, kReady, kMetrics, kOpenApi, kIcon };
 
 struct Route {
     std::string_view path;  // "{...}" stands for one whole segment
@@ -50,6 +51,10 @@ constexpr std::array kRoutes{
     Route{"/v1/a", Access::kTrack, Action::kMessage, "alias"},
     Route{"/v1/import", Access::kTrack, Action::kBatch},
     Route{"/v1/projects/{key}/settings", Access::kBrowser, Action::kSettings},
+    Route{"/mp/collect", Access::kTrack, Action::kMeasurement},
+    Route{"/debug/mp/collect", Access::kTrack, Action::kMeasurementDebug},
+    Route{"/v1/webhooks/shopify", Access::kSigned, Action::kShopify},
+    Route{"/v1/webhooks/woocommerce", Access::kSigned, Action::kWooCommerce},
     Route{"/v1/recommendations", Access::kRead, Action::kRecommendations},
     Route{"/v1/customers/{id}", Access::kRead, Action::kCustomer},
     Route{"/", Access::kRead, Action::kReport},
@@ -62,7 +67,7 @@ constexpr std::array kRoutes{
 };
 
 constexpr std::string_view kSuccess = R"({"success":true})";
-constexpr std::string_view kTrackMethods = "POST, OPTIONS", kReadMethods = "GET, HEAD";
+constexpr std::string_view kTrackMethods = "POST, OPTIONS", kSignedMethods = "POST", kReadMethods = "GET, HEAD";
 
 // What stands in a path where its route says "{...}"; nothing when the path is not the route's.
 std::optional<std::string_view> open_segment(const Route& route, std::string_view path) noexcept {
@@ -265,6 +270,7 @@ struct Api::State {
         Exchange exchange{std::move(request), std::move(reply), route, &metrics};
         if (route->access == Access::kTrack) handle_tracking(std::move(exchange));
         else if (route->access == Access::kBrowser) handle_settings(exchange);
+        else if (route->access == Access::kSigned) handle_signed(std::move(exchange));
         else handle_reading(std::move(exchange));
     }
 
@@ -277,12 +283,37 @@ struct Api::State {
         const auto& method = exchange.request.method;
         if (method == "OPTIONS") return exchange.answer(preflight());
         if (method != "POST") return exchange.answer(wrong_method(kTrackMethods, method));
+        if (exchange.route->action == Action::kMeasurement || exchange.route->action == Action::kMeasurementDebug) return handle_measurement(std::move(exchange));
         auto keys = keys_shown(exchange.request);
         auto parsed = parse(exchange);
         const bool known = options.write_key.empty() || shows(keys, options.write_key) || (parsed && same_key(parsed.value().write_key, options.write_key));
         if (!known) return exchange.answer(unauthorized(*exchange.route));
         if (!parsed) return exchange.answer(of_body_error(parsed.error()));
         take_in(std::move(exchange), std::move(*parsed));
+    }
+
+    ingest::SegmentContext context() const { return {.received = wall_clock_now(), .currency = options.currency}; }
+
+    // Google's measurement protocol: the secret is the write key; which stream of data it is does not matter here.
+    void handle_measurement(Exchange exchange) {
+        const auto fields = parse_query(exchange.request.query);
+        if (!fields) return exchange.answer(of_error(fields.error(), "measurement"));
+        if (!options.write_key.empty() && !same_key(field_of(*fields, "api_secret"), options.write_key))
+            return exchange.answer(error_response(401, "unauthorized", "api_secret: want the write key"));
+        if (exchange.route->action == Action::kMeasurementDebug)
+            return exchange.answer({.body = boost::json::serialize(boost::json::object{{"validationMessages", ingest::measurement_messages(exchange.request.body, context())}})});
+        auto parsed = ingest::read_measurement(exchange.request.body, context());
+        if (!parsed) return exchange.answer(of_body_error(parsed.error()));
+        take_in(std::move(exchange), std::move(*parsed), {.status = 204, .content_type = {}});
+    }
+
+    void handle_signed(Exchange exchange) {
+        const auto& request = exchange.request;
+        if (request.method != "POST") return exchange.answer(wrong_method(kSignedMethods, request.method));
+        auto answer = exchange.route->action == Action::kShopify ? shopify_webhook(request, options.webhook_secrets.shopify, context())
+                                                                 : woocommerce_webhook(request, options.webhook_secrets.woocommerce, context());
+        if (const auto* response = std::get_if<Response>(&answer)) return exchange.answer(*response);
+        take_in(std::move(exchange), std::get<ingest::Parsed>(std::move(answer)));
     }
 
     // The browser library asks for these before its first event, at the address that its page gives it as `cdnURL`; they
@@ -303,18 +334,17 @@ struct Api::State {
         auto body = unpacked_body(std::move(request.body), encoding, ingest::kBatchBytesLimit);
         if (!body) return body.error();
         request.body = std::move(*body);
-        const ingest::SegmentContext context{.received = wall_clock_now(), .currency = options.currency};
-        if (exchange.route->action == Action::kBatch) return parser.parse_batch(request.body, context);
-        return parser.parse_message(request.body, exchange.route->type, context);
+        if (exchange.route->action == Action::kBatch) return parser.parse_batch(request.body, context());
+        return parser.parse_message(request.body, exchange.route->type, context());
     }
 
-    void take_in(Exchange exchange, ingest::Parsed parsed) {
-        if (parsed.events.empty() && parsed.rejects.empty()) return exchange.answer({.body = std::string(kSuccess)});
+    void take_in(Exchange exchange, ingest::Parsed parsed, Response success = {.body = std::string(kSuccess)}) {
+        if (parsed.events.empty() && parsed.rejects.empty()) return exchange.answer(std::move(success));
         const std::size_t body_bytes = exchange.request.body.size();
         exchange.request = {};  // events hold what was in it
         Delivery delivery{.events = std::move(parsed.events), .rejects = std::move(parsed.rejects), .body_bytes = body_bytes, .done = {}};
-        delivery.done = [exchange](const Status& written) {
-            if (written) exchange.answer({.body = std::string(kSuccess)});
+        delivery.done = [exchange, success = std::move(success)](const Status& written) {
+            if (written) exchange.answer(success);
             else exchange.answer(error_response(503, "not_stored", "the events could not be stored; send them again", {{"Retry-After", "5"}}));
         };
         switch (intake.submit(std::move(delivery))) {
@@ -409,7 +439,7 @@ void Api::stop() { state_->stop(); }
 
 std::vector<std::string> route_list() {
     std::vector<std::string> list;
-    for (const auto& route : kRoutes) list.push_back(fmt::format("{} {}", route.access == Access::kTrack ? "POST" : "GET", route.path));
+    for (const auto& route : kRoutes) list.push_back(fmt::format("{} {}", route.access == Access::kTrack || route.access == Access::kSigned ? "POST" : "GET", route.path));
     return list;
 }
 

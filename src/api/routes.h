@@ -16,6 +16,7 @@
 #include "api/http.h"
 #include "api/intake.h"
 #include "api/metrics.h"
+#include "api/webhooks.h"
 #include "base/money.h"
 #include "base/result.h"
 #include "decide/reasons.h"
@@ -59,6 +60,7 @@ struct Services {
 
 struct ApiOptions {
     std::string write_key, api_key;  // both or neither; see serve()
+    WebhookSecrets webhook_secrets = {};
     Currency currency = {};          // of amounts whose message names none
     std::string commit;              // for perennial_build_info
     // Without keys: Host and Origin must name this machine, so that no foreign page in a browser here can reach us.

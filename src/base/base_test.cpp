@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <zlib.h>
 
@@ -12,6 +13,7 @@
 #include "base/money.h"
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "base/signature.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "base/toml.h"
@@ -164,6 +166,29 @@ TEST(Parallel, covers_every_index_once_for_any_thread_count) {
         parallel_for(hits.size(), 10, threads, [&](std::size_t begin, std::size_t end) { for (auto i = begin; i < end; ++i) ++hits[i]; });
         EXPECT_EQ(std::ranges::count(hits, 1), 1003);
     }
+}
+
+TEST(Signature, agrees_with_the_published_examples) {
+    const auto hex_of = [](std::string_view bytes) {
+        std::string text;
+        for (const char c : bytes) text += fmt::format("{:02x}", static_cast<unsigned char>(c));
+        return text;
+    };
+    // RFC 4231, cases 1, 2 and 6 (a key longer than a block).
+    EXPECT_EQ(hex_of(hmac_sha256(std::string(20, '\x0b'), "Hi There")), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+    EXPECT_EQ(hex_of(hmac_sha256("Jefe", "what do ya want for nothing?")), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    EXPECT_EQ(hex_of(hmac_sha256(std::string(131, '\xaa'), "Test Using Larger Than Block-Size Key - Hash Key First")), "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+    // RFC 4648, section 10.
+    for (const auto& [text, coded] : {std::pair{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}}) {
+        EXPECT_EQ(to_base64(text), coded);
+        EXPECT_EQ(from_base64(coded), text);
+    }
+    EXPECT_EQ(from_base64("Zg"), "f");
+    for (const std::string_view bad : {"Z", "Zm9v!", "Z=g=", "Zm9vY", "Zm 9"}) EXPECT_EQ(from_base64(bad), std::nullopt) << bad;
+    EXPECT_TRUE(equal_in_constant_time("abc", "abc"));
+    EXPECT_FALSE(equal_in_constant_time("abc", "abd") || equal_in_constant_time("abc", "ab") || equal_in_constant_time("", "a"));
+    EXPECT_NE(random_bytes(16), random_bytes(16));
+    EXPECT_EQ(random_hex(4).size(), 8u);
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ import { program, startShop } from './shop.mjs';
 const kEvents = Number(process.env.PERENNIAL_EVENTS ?? 2000);
 const kBrowserSeconds = Number(process.env.PERENNIAL_BROWSER_SECONDS ?? 4);
 const kUsers = 20;
-const kBatch = 20;
+const kBatch = kEvents > 10_000 ? 100 : 20;
 const kOutstanding = 5000; // events whose delivery has not been heard of yet
 const writeKey = 'key';
 const patience = { timeout: 1_200_000, skip: program ? false : 'PERENNIAL_PROGRAM is not set: name the built program there' };
