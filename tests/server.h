@@ -18,11 +18,19 @@ namespace perennial::test {
 
 struct Answer {
     int status = 0;  // 0: no whole answer came
-    std::string body;
+    std::string body, head;
+
+    // As it is written by the server; empty when there is none.
+    std::string header(const std::string& name) const {
+        const auto at = head.find("\r\n" + name + ": ");
+        if (at == std::string::npos) return {};
+        const auto begin = at + name.size() + 4;
+        return head.substr(begin, head.find("\r\n", begin) - begin);
+    }
 };
 
-// One request over a connection of its own.
-inline Answer ask(std::uint16_t port, const std::string& method, const std::string& path, const std::string& body = {}) {
+// One request over a connection of its own. `headers`: more of them, each with its line end.
+inline Answer ask(std::uint16_t port, const std::string& method, const std::string& path, const std::string& body = {}, const std::string& headers = "Content-Type: application/json\r\n") {
     Fd connection(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -31,7 +39,7 @@ inline Answer ask(std::uint16_t port, const std::string& method, const std::stri
     const timeval limit{20, 0};
     ::setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     if (::connect(connection.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return {};
-    const std::string request = method + " " + path + " HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(port) + "\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: " +
+    const std::string request = method + " " + path + " HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(port) + "\r\nConnection: close\r\n" + headers + "Content-Length: " +
                                 std::to_string(body.size()) + "\r\n\r\n" + body;
     if (!write_all(connection.get(), request, "socket")) return {};
     std::string all;
@@ -39,7 +47,7 @@ inline Answer ask(std::uint16_t port, const std::string& method, const std::stri
     for (ssize_t got; (got = ::recv(connection.get(), bytes.data(), bytes.size(), 0)) > 0;) all.append(bytes.data(), static_cast<std::size_t>(got));
     const auto end = all.find("\r\n\r\n");
     if (!all.starts_with("HTTP/1.1 ") || end == std::string::npos) return {};
-    return {std::stoi(all.substr(9, 3)), all.substr(end + 4)};
+    return {std::stoi(all.substr(9, 3)), all.substr(end + 4), all.substr(0, end + 2)};
 }
 
 // `perennial serve` on a free port, ready for requests.

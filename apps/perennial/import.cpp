@@ -3,7 +3,6 @@
 
 #include <boost/json.hpp>
 
-#include "base/hash.h"
 #include "base/log.h"
 #include "commands.h"
 #include "ingest/import.h"
@@ -14,21 +13,11 @@
 namespace perennial::app {
 namespace {
 
-std::string report_suffix(const fs::path& file) { return fmt::format("-{:08x}.json", hash64(fs::absolute(file).string()) & 0xffffffff); }
-
 bool has_report(const Shop& shop, const fs::path& file) {
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(shop.imports(), error))
-        if (entry.path().filename().string().ends_with(report_suffix(file))) return true;
+        if (entry.path().filename().string().ends_with(import_report_suffix(fs::absolute(file).string()))) return true;
     return false;
-}
-
-// Import reports sort by time of import; the file name keeps two imports of one second apart.
-fs::path report_path(const Shop& shop, const fs::path& file) {
-    const auto now = wall_clock_now();
-    std::string stamp = iso8601(now);
-    std::erase_if(stamp, [](char c) { return c == ':' || c == '-' || c == '.'; });
-    return shop.imports() / (stamp + report_suffix(file));
 }
 
 }  // namespace
@@ -64,7 +53,7 @@ Status import(const ImportCommand& options) {
         });
         if (!report) return report.error();
         // A second import of the same file says nothing new, unless the first was cut off before it could report.
-        if (report->accepted > 0 || !has_report(*shop, file)) PERENNIAL_TRY(write_json(report_path(*shop, file), ingest::to_json(*report)));
+        if (report->accepted > 0 || !has_report(*shop, file)) PERENNIAL_TRY(write_json(import_report_path(*shop, fs::absolute(file).string()), ingest::to_json(*report)));
         accepted += report->accepted;
         reports.push_back(ingest::to_json(*report));
         if (!options.common.json) fmt::print("{}\n", ingest::to_text(*report));

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "build_info.h"
 #include "commands.h"
+#include "ingest/import.h"
 #include "ingest/quarantine.h"
 #include "shop.h"
 
@@ -83,6 +84,24 @@ private:
     std::jthread watcher_;                    // last: starts when the rest is ready
 };
 
+// What `perennial import` does, beside live events: small batches, so that those wait for some tens of milliseconds at most.
+Result<boost::json::object> import_upload(const Shop& shop, const api::UploadImport& upload, const api::Intake::Append& append) {
+    constexpr std::size_t kBatchEvents = 4096;
+    const ingest::ImportOptions options{.mapping = upload.mapping, .quarantine_dir = shop.quarantine(), .batch_events = kBatchEvents, .show_progress = false};
+    auto report = ingest::import_file(upload.file, options, [&](std::vector<event::Event>&& events) -> Result<ingest::SinkReceipt> {
+        if (upload.stopping) return Error{Code::kBusy, "the server is stopping"};
+        const auto count = events.size();
+        auto receipt = append(std::move(events));
+        if (!receipt) return receipt.error();
+        upload.events += count;
+        return ingest::SinkReceipt{receipt->accepted, receipt->already_known};
+    });
+    if (!report) return report.error();
+    report->file = upload.file.filename().string();
+    PERENNIAL_TRY(write_json(import_report_path(shop, upload.file.string()), ingest::to_json(*report)));
+    return ingest::to_json(*report);
+}
+
 // A customer to try the addresses with: the one with the most orders.
 std::string example_customer(const profile::Store& store) {
     std::string best = "ID";
@@ -112,7 +131,13 @@ Status serve(const ServeCommand& options) {
     const LiveAnswers answers(*store, shop->directory, options.common.threads, states, std::move(*loaded));
 
     api::Services services;
-    services.append = [&](std::vector<event::Event> events) { return store->append(std::move(events)); };
+    // The intake's writer and the import of an upload take turns.
+    std::mutex append_mutex;
+    const auto append = [&](std::vector<event::Event> events) {
+        const std::lock_guard lock(append_mutex);
+        return store->append(std::move(events));
+    };
+    services.append = append;
     services.quarantine = [&](std::vector<ingest::Reject> rejects) -> Status {
         for (const auto& reject : rejects) PERENNIAL_TRY(quarantine->add("http", 0, reject.reason, reject.raw, wall_clock_now()));
         return quarantine->sync();
@@ -140,6 +165,9 @@ Status serve(const ServeCommand& options) {
         return api::KeptStates{counts.hits, counts.misses, counts.overtaken, counts.left, counts.customers, counts.bytes};
     };
     services.ready = [] { return true; };  // everything was loaded before the port was opened
+    auto uploads = api::Uploads::open({.directory = shop->uploads()}, [&](const api::UploadImport& upload) { return import_upload(*shop, upload, append); });
+    if (!uploads) return uploads.error();
+    services.uploads = uploads->get();
     auto listen = api::parse_listen(options.listen.empty() ? shop->settings.listen : options.listen);
     if (!listen) return listen.error();
     api::ApiServerOptions server_options;
@@ -163,6 +191,7 @@ Status serve(const ServeCommand& options) {
     while (::poll(&wait, 1, -1) < 0 && errno == EINTR) {}
     log::info("stopping: finishing what was begun");
     server->stop();
+    (*uploads)->stop();
     if (const auto settled = store->settle(); !settled) log::warn("profiles are behind the journal until the next start: {}", settled.error().message);
     PERENNIAL_TRY(record_audit(*shop, "serve.stop", url, {{"events", store->folded().value}}));
     return store->flush();

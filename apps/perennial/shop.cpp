@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/parallel.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "base/toml.h"
 #include "build_info.h"
 
@@ -114,6 +116,14 @@ Status record_stage(const Shop& shop, std::string_view stage, double seconds) {
     if (auto known = read_json(path); known && known->is_object()) stages = std::move(known->as_object());
     stages[stage] = seconds;
     return write_json(path, stages);
+}
+
+std::string import_report_suffix(std::string_view of) { return fmt::format("-{:08x}.json", hash64(of) & 0xffffffff); }
+
+fs::path import_report_path(const Shop& shop, std::string_view of) {
+    std::string stamp = iso8601(wall_clock_now());
+    std::erase_if(stamp, [](char c) { return c == ':' || c == '-' || c == '.'; });
+    return shop.imports() / (stamp + import_report_suffix(of));
 }
 
 Result<boost::json::array> import_reports(const Shop& shop) {

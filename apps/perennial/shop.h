@@ -1,5 +1,5 @@
 // A shop's folder: where its parts lie, and its settings (perennial.toml).
-//   perennial.toml  journal/  state/  quarantine/  imports/  models/  evaluation/  stages.json  report.html
+//   perennial.toml  journal/  state/  quarantine/  imports/  uploads/  models/  evaluation/  stages.json  report.html
 #pragma once
 
 #include <boost/json/array.hpp>
@@ -29,6 +29,7 @@ struct Shop {
 
     std::filesystem::path imports() const { return directory / "imports"; }
     std::filesystem::path quarantine() const { return directory / "quarantine"; }
+    std::filesystem::path uploads() const { return directory / "uploads"; }
     std::filesystem::path evaluation() const { return directory / "evaluation"; }
     std::filesystem::path report() const { return directory / "report.html"; }
 };
@@ -49,6 +50,11 @@ Status record_stage(const Shop& shop, std::string_view stage, double seconds);
 
 // One line of the shop's audit log (audit.jsonl), in the name of the user who runs this. Durable on return.
 Status record_audit(const Shop& shop, std::string_view what, std::string_view subject, const boost::json::object& details = {});
+
+// Where the report of an import that ends now goes. They sort by time; `of` (a path, an id) keeps two of one second apart.
+std::filesystem::path import_report_path(const Shop& shop, std::string_view of);
+// What all report files of imports of `of` end with.
+std::string import_report_suffix(std::string_view of);
 
 // The reports of all imports so far, oldest first.
 Result<boost::json::array> import_reports(const Shop& shop);

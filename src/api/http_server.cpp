@@ -48,6 +48,7 @@ constexpr std::chrono::milliseconds kSweepSlowest{1000}, kSweepFastest{5};
 std::string_view reason_phrase(unsigned status) noexcept {
     switch (status) {
         case 200: return "OK";
+        case 201: return "Created";
         case 204: return "No Content";
         case 400: return "Bad Request";
         case 401: return "Unauthorized";
@@ -55,12 +56,17 @@ std::string_view reason_phrase(unsigned status) noexcept {
         case 404: return "Not Found";
         case 405: return "Method Not Allowed";
         case 408: return "Request Timeout";
+        case 409: return "Conflict";
+        case 412: return "Precondition Failed";
         case 413: return "Content Too Large";
         case 415: return "Unsupported Media Type";
+        case 423: return "Locked";
         case 429: return "Too Many Requests";
         case 431: return "Request Header Fields Too Large";
         case 500: return "Internal Server Error";
+        case 501: return "Not Implemented";
         case 503: return "Service Unavailable";
+        case 507: return "Insufficient Storage";
         default: return "Other";
     }
 }

@@ -19,7 +19,7 @@ namespace {
 const prometheus::Histogram::BucketBoundaries kSecondsBounds{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10};
 
 // Every status that this room answers; the last stands for any other, so that labels stay bounded.
-constexpr std::array<unsigned, 16> kStatuses{200, 204, 400, 401, 403, 404, 405, 408, 413, 415, 429, 431, 500, 501, 503, 0};
+constexpr std::array<unsigned, 21> kStatuses{200, 201, 204, 400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 423, 429, 431, 500, 501, 503, 507, 0};
 
 std::size_t index_of(unsigned status) noexcept {
     return static_cast<std::size_t>(std::min(std::ranges::find(kStatuses, status), kStatuses.end() - 1) - kStatuses.begin());

@@ -24,14 +24,16 @@
 namespace perennial::api {
 namespace {
 
-enum class Access { kTrack, kBrowser, kSigned, kRead, kOpen };  // kBrowser: GET for pages of any origin; kSigned: the body proves itself
-enum class Action { kMessage, kBatch, kSettings, kMeasurement, kMeasurementDebug, kShopify, kWooCommerce, kRecommendations, kCustomer, kReport, kHealth, kReady, kMetrics, kOpenApi, kIcon };
+enum class Access { kTrack, kBrowser, kSigned, kRead, kAdmin, kOpen };
+// kBrowser: GET for pages of any origin. kSigned: the body proves itself. kAdmin: the API key, other methods than GET too.
+enum class Action { kMessage, kBatch, kSettings, kMeasurement, kMeasurementDebug, kShopify, kWooCommerce, kUploads, kRecommendations, kCustomer, kReport, kHealth, kReady, kMetrics, kOpenApi, kIcon };
 
 struct Route {
     std::string_view path;  // "{...}" stands for one whole segment
     Access access;
     Action action;
-    std::string_view type = {};  // of the message, where the path says it
+    std::string_view type = {};     // of the message, where the path says it
+    std::string_view methods = {};  // of kAdmin
 };
 
 constexpr std::array kRoutes{
@@ -55,6 +57,8 @@ constexpr std::array kRoutes{
     Route{"/debug/mp/collect", Access::kTrack, Action::kMeasurementDebug},
     Route{"/v1/webhooks/shopify", Access::kSigned, Action::kShopify},
     Route{"/v1/webhooks/woocommerce", Access::kSigned, Action::kWooCommerce},
+    Route{"/v1/uploads", Access::kAdmin, Action::kUploads, {}, "GET, POST, OPTIONS"},
+    Route{"/v1/uploads/{id}", Access::kAdmin, Action::kUploads, {}, "GET, HEAD, PATCH, DELETE, OPTIONS"},
     Route{"/v1/recommendations", Access::kRead, Action::kRecommendations},
     Route{"/v1/customers/{id}", Access::kRead, Action::kCustomer},
     Route{"/", Access::kRead, Action::kReport},
@@ -110,6 +114,16 @@ struct Exchange {
         reply(std::move(response));
     }
 };
+
+// "GET, POST": whether it names the method.
+bool lists(std::string_view methods, std::string_view method) noexcept {
+    while (!methods.empty()) {
+        const auto one = methods.substr(0, methods.find(','));
+        if (trim(one) == method) return true;
+        methods.remove_prefix(std::min(one.size() + 1, methods.size()));
+    }
+    return false;
+}
 
 Response preflight() {
     return {.status = 204,
@@ -357,7 +371,8 @@ struct Api::State {
 
     void handle_reading(Exchange exchange) {
         const auto& request = exchange.request;
-        if (request.method != "GET" && request.method != "HEAD") return exchange.answer(wrong_method(kReadMethods, request.method));
+        const auto methods = exchange.route->access == Access::kAdmin ? exchange.route->methods : kReadMethods;
+        if (!lists(methods, request.method)) return exchange.answer(wrong_method(methods, request.method));
         const bool open = exchange.route->access == Access::kOpen || options.api_key.empty();
         if (!open && !shows(keys_shown(request), options.api_key)) return exchange.answer(unauthorized(*exchange.route));
         switch (exchange.route->action) {
@@ -391,6 +406,9 @@ struct Api::State {
                 const auto query = customer_query(exchange.request, *exchange.route);
                 return query ? of_json(services.customer(query.value()), "customer") : of_error(query.error(), "customer");
             }
+            case Action::kUploads:
+                if (!services.uploads) return of_error({Code::kUnsupported, "uploads: this server takes none"}, "uploads");
+                return services.uploads->answer(exchange.request, exchange.route->path.ends_with('}') ? *open_segment(*exchange.route, exchange.request.path) : std::string_view{});
             case Action::kMetrics:
                 if (services.kept_states) metrics.kept_states(services.kept_states());
                 return {.body = metrics.text(), .content_type = "text/plain; version=0.0.4; charset=utf-8"};
@@ -439,7 +457,12 @@ void Api::stop() { state_->stop(); }
 
 std::vector<std::string> route_list() {
     std::vector<std::string> list;
-    for (const auto& route : kRoutes) list.push_back(fmt::format("{} {}", route.access == Access::kTrack || route.access == Access::kSigned ? "POST" : "GET", route.path));
+    for (const auto& route : kRoutes) {
+        const bool posts = route.access == Access::kTrack || route.access == Access::kSigned;
+        const auto methods = route.access == Access::kAdmin ? route.methods : posts ? "POST" : "GET";
+        for (const std::string_view method : {"GET", "POST", "PUT", "PATCH", "DELETE"})
+            if (lists(methods, method)) list.push_back(fmt::format("{} {}", method, route.path));
+    }
     return list;
 }
 

@@ -16,6 +16,7 @@
 #include "api/http.h"
 #include "api/intake.h"
 #include "api/metrics.h"
+#include "api/uploads.h"
 #include "api/webhooks.h"
 #include "base/money.h"
 #include "base/result.h"
@@ -56,6 +57,7 @@ struct Services {
     // From any I/O thread; must not block.
     std::function<bool()> ready;
     std::function<KeptStates()> kept_states;  // for /metrics; empty: nothing is kept
+    Uploads* uploads = nullptr;               // null: 501. From several pool threads at once
 };
 
 struct ApiOptions {
