@@ -54,12 +54,22 @@ json::object churn_json(const predict::ShopModels& models, const catalog::Catalo
             {"horizon_days", models.churn->horizon_days}, {"method", models.churn->chosen}, {"reasons", std::move(reasons)}, {"return_events", causes_json(causes)}};
 }
 
-// P(no purchase within any number of days): the network's hazard head, as it was pretrained.
-json::object silence_json(const predict::ShopModels& models, std::span<const sequence::Step> steps, UtcTime now, double days) {
+// P(no purchase within any number of days): the churn forecast carried there; without one the network's hazard head, as it was pretrained.
+json::object silence_json(const predict::ShopModels& models, std::span<const event::Event> timeline, std::span<const sequence::Step> steps, UtcTime now, double days) {
     if (!models.methods.network) return {{"horizon_days", days}, {"probability", nullptr}, {"note", "no network is trained: perennial train"}};
     if (steps.empty()) return {{"horizon_days", days}, {"probability", nullptr}, {"note", "no event that the network reads"}};
     const auto& network = *models.methods.network;
-    return {{"horizon_days", days}, {"probability", network.silence(network.session(steps), steps.back().time_ms, now.ms, days)}, {"method", "time_head"}, {"calibrated", false}, {"model", models.run}};
+    const auto session = network.session(steps);
+    const auto asked = [&](double horizon) { return network.silence(session, steps.back().time_ms, now.ms, horizon); };
+    if (!models.churn || !models.churn->curve)
+        return {{"horizon_days", days}, {"probability", asked(days)}, {"method", "time_head"}, {"calibrated", false}, {"note", "no churn forecast that it could be calibrated by"}, {"model", models.run}};
+    const auto forecast = predict::forecast_silence(*models.churn, timeline, now, days, asked);
+    if (!forecast) return {{"horizon_days", days}, {"probability", nullptr}, {"note", forecast.error().message}};
+    json::object answer{{"horizon_days", days}, {"probability", forecast->probability}, {"method", "churn_forecast"}, {"calibrated", forecast->judged}, {"model", models.run}};
+    if (!forecast->judged)
+        answer["note"] = predict::active_at(timeline, now) ? fmt::format("beyond the churn forecast's {:.0f} days", models.churn->horizon_days)
+                                                           : fmt::format("no purchase in the last {:.0f} days: calibrated on active customers", predict::kActiveDays);
+    return answer;
 }
 
 }  // namespace
@@ -212,7 +222,7 @@ Result<json::object> Answers::customer(const profile::CustomerKey& customer, std
                     {"usual_share_of_such_silence", days.empty() ? json::value(nullptr) : json::value(profile::silence_survival(days_between(days.back(), as_of), typical, rhythm_))}}},
         {"favourite_categories", tally(profile::top(categories, 5))}, {"favourite_products", tally(profile::top(products, 5))},
         {"churn", churn_json(models_, **catalogue, *timeline, as_of)}, {"tasks", std::move(*tasks)}, {"events_total", timeline->size()}, {"timeline", std::move(events)}};
-    if (horizon_days) result["silence"] = silence_json(models_, steps, as_of, *horizon_days);
+    if (horizon_days) result["silence"] = silence_json(models_, *timeline, steps, as_of, *horizon_days);
     return result;
 }
 

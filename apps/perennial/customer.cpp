@@ -39,7 +39,8 @@ void print(const json::object& c) {
     }
     if (const auto* silence = c.if_contains("silence")) {
         if (silence->at("probability").is_null()) fmt::print("  no purchase within {:.0f} days: {}\n", number(silence->at("horizon_days")), text(silence->at("note")));
-        else fmt::print("  no purchase within {:.0f} days: {:.0f} % (network, not calibrated: for comparing customers)\n", number(silence->at("horizon_days")), 100 * number(silence->at("probability")));
+        else fmt::print("  no purchase within {:.0f} days: {:.0f} %{}\n", number(silence->at("horizon_days")), 100 * number(silence->at("probability")),
+                        silence->at("calibrated").as_bool() ? "" : fmt::format(" (not calibrated: {})", text(silence->at("note"))));
     }
     for (const auto& value : c.at("tasks").as_array()) {
         const auto& t = value.as_object();

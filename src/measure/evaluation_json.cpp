@@ -109,7 +109,11 @@ json::object to_json(const predict::ChurnEvaluation& e) {
     for (const auto& c : e.comparisons)
         comparisons.push_back(json::object{{"a", c.a}, {"b", c.b}, {"metric", "auc"}, {"difference", c.auc_difference.value},
                                            {"low", c.auc_difference.low}, {"high", c.auc_difference.high}, {"verdict", words(c.verdict)}});
-    return {{"cut", iso_date(e.cut)}, {"horizon_days", e.horizon_days}, {"customers", e.customers}, {"churned", e.churned},
+    json::array silences;
+    const auto measures = [](const predict::SilenceResult::Measures& m) { return json::object{{"auc", measure(m.auc)}, {"brier", measure(m.brier)}, {"calibration_error", measure(m.calibration_error)}}; };
+    for (const auto& s : e.silences)
+        silences.push_back(json::object{{"days", s.days}, {"stayed_away", s.stayed_away}, {"time_head", measures(s.time_head)}, {"forecast", measures(s.forecast)}});
+    return {{"cut", iso_date(e.cut)}, {"horizon_days", e.horizon_days}, {"customers", e.customers}, {"churned", e.churned}, {"silences", std::move(silences)},
             {"methods", std::move(methods)}, {"comparisons", std::move(comparisons)}, {"verdict", words(e.verdict)}, {"network", to_json(e.network)}};
 }
 
@@ -147,7 +151,14 @@ std::string to_text(const predict::ChurnEvaluation& e) {
     std::string text = fmt::format("Churn: no purchase in the {:.0f} days after {}: {} active customers, {} left\n", e.horizon_days, iso_date(e.cut), e.customers, e.churned);
     text += fmt::format("  {:<14} {:<26} {:<26} {:<26} {:<26}\n", "method", "auc [95 %]", "pr_auc [95 %]", "brier [95 %]", "lift@10% [95 %]");
     for (const auto& m : e.methods) text += fmt::format("  {:<14} {:<26} {:<26} {:<26} {:<26}\n", m.name, cell(m.auc), cell(m.pr_auc), cell(m.brier), cell(m.lift10));
-    return text + "  " + e.verdict.en + "\n";
+    text += "  " + e.verdict.en + "\n";
+    if (e.silences.empty()) return text;
+    text += fmt::format("No purchase within other numbers of days, same customers: the time head as pretrained, and the forecast carried there\n  {:<6} {:<6} {:<10} {:<26} {:<26} {:<26}\n", "days", "left",
+                        "method", "auc [95 %]", "brier [95 %]", "calibration error [95 %]");
+    for (const auto& s : e.silences)
+        for (const auto& [name, m] : {std::pair{"time_head", &s.time_head}, {"forecast", &s.forecast}})
+            text += fmt::format("  {:<6.0f} {:<6} {:<10} {:<26} {:<26} {:<26}\n", s.days, s.stayed_away, name, cell(m->auc), cell(m->brier), cell(m->calibration_error));
+    return text;
 }
 
 }  // namespace perennial::measure

@@ -91,9 +91,10 @@ double log_odds(double probability) noexcept {
 
 Status ChurnModel::save(const std::filesystem::path& directory) const {
     PERENNIAL_TRY(trees.save(directory / "churn-trees.json"));
-    const boost::json::object object{{"format", "perennial.churn"}, {"version", 1}, {"horizon_days", horizon_days},
+    boost::json::object object{{"format", "perennial.churn"}, {"version", 2}, {"horizon_days", horizon_days},
         {"time_head", {time_head.a, time_head.b}}, {"combined", {combined[0], combined[1], combined[2]}},
         {"rhythm", {rhythm.typical_gap_days, rhythm.log_spread, rhythm.gaps}}, {"log_odds_spread", log_odds_spread}, {"chosen", chosen}};
+    if (curve) object["curve"] = {curve->growth, curve->level, curve->shape};
     return write_file(directory / "churn.json", boost::json::serialize(object));
 }
 
@@ -106,7 +107,7 @@ Result<ChurnModel> ChurnModel::load(const std::filesystem::path& directory) {
     model.trees = std::move(*trees);
     try {
         const auto object = boost::json::parse(*text).as_object();
-        if (object.at("format") != "perennial.churn" || object.at("version") != 1) return Error{Code::kUnsupported, "churn.json: want perennial.churn version 1"};
+        if (object.at("format") != "perennial.churn" || (object.at("version") != 1 && object.at("version") != 2)) return Error{Code::kUnsupported, "churn.json: want perennial.churn version 1 or 2"};
         const auto number = [](const boost::json::value& value) { return value.to_number<double>(); };
         model.horizon_days = number(object.at("horizon_days"));
         model.time_head = {number(object.at("time_head").at(0)), number(object.at("time_head").at(1))};
@@ -114,6 +115,10 @@ Result<ChurnModel> ChurnModel::load(const std::filesystem::path& directory) {
         model.rhythm = {number(object.at("rhythm").at(0)), number(object.at("rhythm").at(1)), object.at("rhythm").at(2).to_number<std::size_t>()};
         model.log_odds_spread = number(object.at("log_odds_spread"));
         model.chosen = object.at("chosen").as_string();
+        if (const auto* curve = object.if_contains("curve")) {
+            model.curve = SilenceCurve{number(curve->at(0)), number(curve->at(1)), number(curve->at(2))};
+            if (!(model.curve->shape >= 0)) return Error{Code::kCorrupt, fmt::format("{}: curve: want a shape of 0 or more, got {}", (directory / "churn.json").string(), model.curve->shape)};
+        }
     } catch (const std::exception& problem) {
         return Error{Code::kCorrupt, fmt::format("{}: {}", (directory / "churn.json").string(), problem.what())};
     }
@@ -134,6 +139,20 @@ Result<ChurnForecast> forecast_churn(const ChurnModel& model, std::span<const ev
         if (!std::isnan(features[i])) forecast.reasons.push_back({i, features[i], (*parts)[i]});
     std::ranges::stable_sort(forecast.reasons, std::ranges::greater{}, [](const auto& reason) { return std::abs(reason.contribution); });
     return forecast;
+}
+
+Result<SilenceForecast> forecast_silence(const ChurnModel& model, std::span<const event::Event> timeline, UtcTime now, double days,
+                                         const std::function<double(double)>& network) {
+    if (!model.curve) return Error{Code::kInvalid, "the churn forecast was trained before it answered for other horizons: perennial train"};
+    const double at_forecast = network(model.horizon_days);
+    const bool active = active_at(timeline, now);
+    double forecast = model.time_head(log_odds(at_forecast));
+    if (active) {
+        auto made = forecast_churn(model, timeline, now, at_forecast);
+        if (!made) return made.error();
+        forecast = made->probability.value;
+    }
+    return SilenceForecast{(*model.curve)(forecast, model.horizon_days, at_forecast, days, network(days)), active && days <= model.horizon_days};
 }
 
 std::vector<double> fit_logistic(std::span<const double> rows, std::size_t columns, std::span<const std::uint8_t> labels) {

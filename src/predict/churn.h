@@ -6,6 +6,8 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +16,7 @@
 #include "event/event.h"
 #include "predict/boosted_trees.h"
 #include "predict/network_recommender.h"
+#include "predict/silence_curve.h"
 #include "predict/statistics.h"
 #include "profile/lifecycle.h"
 #include "profile/profile.h"
@@ -66,6 +69,7 @@ struct ChurnModel {
     profile::ShopRhythm rhythm;
     double log_odds_spread = 0;        // standard deviation of the trees' log odds over bootstrap refits
     std::string chosen;                // method that answers: "combined" or "boosted_trees"
+    std::optional<SilenceCurve> curve; // to other horizons; none: of a run trained before there was one
 
     Status save(const std::filesystem::path& directory) const;  // churn.json and churn-trees.json
     static Result<ChurnModel> load(const std::filesystem::path& directory);
@@ -78,6 +82,13 @@ struct ChurnForecast {
 };
 // `silence`: the network's P(no purchase within the horizon).
 Result<ChurnForecast> forecast_churn(const ChurnModel& model, std::span<const event::Event> timeline, UtcTime now, double silence);
+
+// P(no purchase within `days`), at model.horizon_days the forecast's own; `network`: P(no purchase within so many days) by the network.
+// `judged`: a customer and a number of days such as those that the curve was fitted and judged on. Of a customer who has not bought
+// within kActiveDays the calibrated time head stands in for the forecast. Errors: kInvalid when the model has no curve.
+struct SilenceForecast { double probability = 0; bool judged = false; };
+Result<SilenceForecast> forecast_silence(const ChurnModel& model, std::span<const event::Event> timeline, UtcTime now, double days,
+                                         const std::function<double(double)>& network);
 
 double log_odds(double probability) noexcept;  // clamped to +-12
 

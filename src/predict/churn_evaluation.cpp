@@ -69,6 +69,12 @@ std::vector<double> silences(const Rows& rows, const ShopData& data, const Netwo
     return result;
 }
 
+std::vector<std::uint8_t> outcomes(const Rows& rows, const ShopData& data, UtcTime now, double horizon_days) {
+    std::vector<std::uint8_t> labels;
+    for (const auto customer : rows.customer) labels.push_back(stays_away(data.timelines[customer], now, horizon_days));
+    return labels;
+}
+
 std::vector<double> feature_column(const Rows& rows, std::size_t column) {
     std::vector<double> values;
     for (std::size_t r = 0; r < rows.size(); ++r) values.push_back(static_cast<double>(rows.features[r * kColumns + column]));
@@ -87,16 +93,25 @@ std::vector<double> mapped(std::vector<double> values, Map map) {
     return values;
 }
 
+// The drawn rows' measure of `p`, with its interval.
+template <class Measure>
+Interval interval_of(std::span<const double> p, std::span<const std::uint8_t> labels, std::uint64_t seed, Measure measure) {
+    std::vector<double> scores(labels.size());
+    std::vector<std::uint8_t> drawn(labels.size());
+    return bootstrap(labels.size(), kChurnDraws, seed, [&](std::span<const std::uint32_t> draw) {
+        for (std::size_t i = 0; i < draw.size(); ++i) scores[i] = p[draw[i]], drawn[i] = labels[draw[i]];
+        return measure(scores, drawn);
+    });
+}
+
+SilenceResult::Measures silence_measures(std::span<const double> p, std::span<const std::uint8_t> labels, std::uint64_t seed) {
+    return {interval_of(p, labels, seed, [](auto& s, auto& l) { return auc(s, l); }), interval_of(p, labels, seed, [](auto& s, auto& l) { return brier(s, l); }),
+            interval_of(p, labels, seed, [](auto& s, auto& l) { return calibration_error(s, l, 10); })};
+}
+
 ChurnMethodResult judged(std::string name, std::vector<double> p, const Rows& rows, std::uint64_t seed) {
     const std::span<const std::uint8_t> labels = rows.labels;
-    const auto interval = [&](auto measure) {
-        std::vector<double> scores(rows.size());
-        std::vector<std::uint8_t> drawn(rows.size());
-        return bootstrap(rows.size(), kChurnDraws, seed, [&](std::span<const std::uint32_t> draw) {
-            for (std::size_t i = 0; i < draw.size(); ++i) scores[i] = p[draw[i]], drawn[i] = labels[draw[i]];
-            return measure(scores, drawn);
-        });
-    };
+    const auto interval = [&](auto measure) { return interval_of(p, labels, seed, measure); };
     ChurnMethodResult result{std::move(name), {}, {}, {}, {}, {}, {}, {}};
     result.auc = interval([](auto& s, auto& l) { return auc(s, l); });
     result.pr_auc = interval([](auto& s, auto& l) { return average_precision(s, l); });
@@ -254,6 +269,27 @@ Result<ChurnFit> fit_churn(const ShopData& data, const std::filesystem::path& di
                           fmt::format("排序最佳：{}（AUC {:.3f}，{:.3f} 至 {:.3f}）。{}当前使用概率误差较小的方法：{}；其平均预测流失率 {:.0f}%，实际 {:.0f}%。",
                                       leading.zh, leader->auc.value, leader->auc.low, leader->auc.high,
                                       same_zh.empty() ? "其余方法明显落后。" : "数据无法将其与以下方法区分：" + same_zh + "。", used.zh, predicted, observed)};
+
+    // The curve to other horizons, from the forecast that serves.
+    const auto network_c1 = silences(calibration_rows, data, *network, c1, horizon), network_c2 = silences(judge, data, *network, c2, horizon);
+    std::vector<SilenceOutcome> learned;
+    for (const double share : kSilenceShares) {
+        const auto at = silences(calibration_rows, data, *network, c1, share * horizon);
+        const auto stayed = outcomes(calibration_rows, data, c1, share * horizon);
+        for (std::size_t i = 0; i < at.size(); ++i) {
+            const double z = log_odds((*trees_c1)[i]), forecast = serving.name == "combined" ? beta[0] + beta[1] * silence_c1[i] + beta[2] * z : z;
+            learned.push_back({1 / (1 + std::exp(-forecast)), horizon, network_c1[i], share * horizon, at[i], stayed[i] != 0});
+        }
+    }
+    fit.model.curve = fit_silence_curve(learned, 1.0 / kSilenceShares.size());
+    for (const double days : kSilenceDays) {
+        if (days > horizon) break;
+        const auto at = silences(judge, data, *network, c2, days);
+        const auto stayed = outcomes(judge, data, c2, days);
+        std::vector<double> p;
+        for (std::size_t i = 0; i < at.size(); ++i) p.push_back((*fit.model.curve)(serving.probabilities[i], horizon, network_c2[i], days, at[i]));
+        evaluation.silences.push_back({days, static_cast<std::size_t>(std::accumulate(stayed.begin(), stayed.end(), 0)), silence_measures(at, stayed, options.seed), silence_measures(p, stayed, options.seed)});
+    }
 
     // What serves from now on learns up to the last event; how it is calibrated and combined stays as judged.
     fit.model.horizon_days = horizon;

@@ -96,6 +96,12 @@ std::vector<CalibrationBin> calibration(std::span<const double> probabilities, s
     return result;
 }
 
+double calibration_error(std::span<const double> probabilities, std::span<const std::uint8_t> labels, std::size_t bins) {
+    double sum = 0;
+    for (const auto& bin : calibration(probabilities, labels, bins)) sum += static_cast<double>(bin.count) * std::abs(bin.predicted - bin.observed);
+    return labels.empty() ? 0 : sum / static_cast<double>(labels.size());
+}
+
 std::vector<GainPoint> gain_curve(std::span<const double> scores, std::span<const std::uint8_t> labels, std::size_t points) {
     const auto order = by_falling_score(scores);
     const double all = std::accumulate(labels.begin(), labels.end(), 0.0);

@@ -23,6 +23,9 @@ struct CalibrationBin { double predicted = 0, observed = 0; std::size_t count = 
 // Equal-count bins by predicted probability, empty ones left out.
 std::vector<CalibrationBin> calibration(std::span<const double> probabilities, std::span<const std::uint8_t> labels, std::size_t bins);
 
+// Mean distance of predicted from observed over such bins, weighted by their rows (expected calibration error; Guo et al. 2017).
+double calibration_error(std::span<const double> probabilities, std::span<const std::uint8_t> labels, std::size_t bins);
+
 struct GainPoint { double share = 0, captured = 0; };
 std::vector<GainPoint> gain_curve(std::span<const double> scores, std::span<const std::uint8_t> labels, std::size_t points);
 
