@@ -65,9 +65,10 @@ json::object silence_json(const predict::ShopModels& models, std::span<const eve
         return {{"horizon_days", days}, {"probability", asked(days)}, {"method", "time_head"}, {"calibrated", false}, {"note", "no churn forecast that it could be calibrated by"}, {"model", models.run}};
     const auto forecast = predict::forecast_silence(*models.churn, timeline, now, days, asked);
     if (!forecast) return {{"horizon_days", days}, {"probability", nullptr}, {"note", forecast.error().message}};
-    json::object answer{{"horizon_days", days}, {"probability", forecast->probability}, {"method", "churn_forecast"}, {"calibrated", forecast->judged}, {"model", models.run}};
-    if (!forecast->judged)
-        answer["note"] = predict::active_at(timeline, now) ? fmt::format("beyond the churn forecast's {:.0f} days", models.churn->horizon_days)
+    json::object answer{{"horizon_days", days}, {"probability", forecast->probability}, {"method", "churn_forecast"}, {"calibrated", forecast->calibrated}, {"model", models.run}};
+    if (forecast->calibrated) answer["calibration_error"] = forecast->calibration_error;
+    else
+        answer["note"] = predict::active_at(timeline, now) ? fmt::format("calibrated on {:.0f} to {:.0f} days", predict::kSilenceShares.front() * models.churn->horizon_days, models.churn->horizon_days)
                                                            : fmt::format("no purchase in the last {:.0f} days: calibrated on active customers", predict::kActiveDays);
     return answer;
 }

@@ -40,13 +40,15 @@ void print(const json::object& c) {
     if (const auto* silence = c.if_contains("silence")) {
         if (silence->at("probability").is_null()) fmt::print("  no purchase within {:.0f} days: {}\n", number(silence->at("horizon_days")), text(silence->at("note")));
         else fmt::print("  no purchase within {:.0f} days: {:.0f} %{}\n", number(silence->at("horizon_days")), 100 * number(silence->at("probability")),
-                        silence->at("calibrated").as_bool() ? "" : fmt::format(" (not calibrated: {})", text(silence->at("note"))));
+                        silence->at("calibrated").as_bool() ? fmt::format(" (when judged, off by {:.0f} points on average)", 100 * number(silence->at("calibration_error")))
+                                                              : fmt::format(" (not calibrated: {})", text(silence->at("note"))));
     }
     for (const auto& value : c.at("tasks").as_array()) {
         const auto& t = value.as_object();
         fmt::print("  task {}:", text(t.at("task")));
         if (const auto* one = t.if_contains("probability")) fmt::print(" {} {:.1f} %", text(t.at("class")), 100 * number(*one));
         else if (const auto* amount = t.if_contains("value")) fmt::print(" {:.4g}", number(*amount));
+        else if (const auto* best = t.if_contains("categories")) for (const auto& category : best->as_array()) fmt::print(" {} {:.1f} %", text(category.at("name")), 100 * number(category.at("probability")));
         else for (const auto& share : t.at("probabilities").as_object()) fmt::print(" {} {:.1f} %", std::string(share.key()), 100 * number(share.value()));
         fmt::print("\n");
     }

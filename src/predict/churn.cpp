@@ -94,7 +94,9 @@ Status ChurnModel::save(const std::filesystem::path& directory) const {
     boost::json::object object{{"format", "perennial.churn"}, {"version", 2}, {"horizon_days", horizon_days},
         {"time_head", {time_head.a, time_head.b}}, {"combined", {combined[0], combined[1], combined[2]}},
         {"rhythm", {rhythm.typical_gap_days, rhythm.log_spread, rhythm.gaps}}, {"log_odds_spread", log_odds_spread}, {"chosen", chosen}};
-    if (curve) object["curve"] = {curve->growth, curve->level, curve->shape};
+    boost::json::array errors;
+    for (const auto& [days, error] : curve_errors) errors.push_back({days, error});
+    if (curve) object["curve"] = {curve->growth, curve->level, curve->shape}, object["curve_errors"] = std::move(errors);
     return write_file(directory / "churn.json", boost::json::serialize(object));
 }
 
@@ -117,6 +119,7 @@ Result<ChurnModel> ChurnModel::load(const std::filesystem::path& directory) {
         model.chosen = object.at("chosen").as_string();
         if (const auto* curve = object.if_contains("curve")) {
             model.curve = SilenceCurve{number(curve->at(0)), number(curve->at(1)), number(curve->at(2))};
+            for (const auto& error : object.at("curve_errors").as_array()) model.curve_errors.push_back({number(error.at(0)), number(error.at(1))});
             if (!(model.curve->shape >= 0)) return Error{Code::kCorrupt, fmt::format("{}: curve: want a shape of 0 or more, got {}", (directory / "churn.json").string(), model.curve->shape)};
         }
     } catch (const std::exception& problem) {
@@ -152,7 +155,11 @@ Result<SilenceForecast> forecast_silence(const ChurnModel& model, std::span<cons
         if (!made) return made.error();
         forecast = made->probability.value;
     }
-    return SilenceForecast{(*model.curve)(forecast, model.horizon_days, at_forecast, days, network(days)), active && days <= model.horizon_days};
+    SilenceForecast answer{(*model.curve)(forecast, model.horizon_days, at_forecast, days, network(days)), false, 0};
+    answer.calibrated = active && days <= model.horizon_days && days >= kSilenceShares.front() * model.horizon_days && !model.curve_errors.empty();
+    if (answer.calibrated)
+        answer.calibration_error = std::ranges::min_element(model.curve_errors, {}, [&](const auto& judged) { return std::abs(std::log(judged.days / days)); })->error;
+    return answer;
 }
 
 std::vector<double> fit_logistic(std::span<const double> rows, std::size_t columns, std::span<const std::uint8_t> labels) {

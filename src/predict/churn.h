@@ -70,6 +70,8 @@ struct ChurnModel {
     double log_odds_spread = 0;        // standard deviation of the trees' log odds over bootstrap refits
     std::string chosen;                // method that answers: "combined" or "boosted_trees"
     std::optional<SilenceCurve> curve; // to other horizons; none: of a run trained before there was one
+    struct CurveError { double days, error; };
+    std::vector<CurveError> curve_errors;  // calibration error on the customers that judged, days rising
 
     Status save(const std::filesystem::path& directory) const;  // churn.json and churn-trees.json
     static Result<ChurnModel> load(const std::filesystem::path& directory);
@@ -84,9 +86,10 @@ struct ChurnForecast {
 Result<ChurnForecast> forecast_churn(const ChurnModel& model, std::span<const event::Event> timeline, UtcTime now, double silence);
 
 // P(no purchase within `days`), at model.horizon_days the forecast's own; `network`: P(no purchase within so many days) by the network.
-// `judged`: a customer and a number of days such as those that the curve was fitted and judged on. Of a customer who has not bought
-// within kActiveDays the calibrated time head stands in for the forecast. Errors: kInvalid when the model has no curve.
-struct SilenceForecast { double probability = 0; bool judged = false; };
+// `calibrated`: a customer and a number of days such as those that the curve was fitted on; then `calibration_error` is that of
+// the nearest number of days that was judged. Of a customer who has not bought within kActiveDays the calibrated time head stands
+// in for the forecast. Errors: kInvalid when the model has no curve.
+struct SilenceForecast { double probability = 0; bool calibrated = false; double calibration_error = 0; };
 Result<SilenceForecast> forecast_silence(const ChurnModel& model, std::span<const event::Event> timeline, UtcTime now, double days,
                                          const std::function<double(double)>& network);
 

@@ -289,6 +289,7 @@ Result<ChurnFit> fit_churn(const ShopData& data, const std::filesystem::path& di
         std::vector<double> p;
         for (std::size_t i = 0; i < at.size(); ++i) p.push_back((*fit.model.curve)(serving.probabilities[i], horizon, network_c2[i], days, at[i]));
         evaluation.silences.push_back({days, static_cast<std::size_t>(std::accumulate(stayed.begin(), stayed.end(), 0)), silence_measures(at, stayed, options.seed), silence_measures(p, stayed, options.seed)});
+        fit.model.curve_errors.push_back({days, evaluation.silences.back().forecast.calibration_error.value});
     }
 
     // What serves from now on learns up to the last event; how it is calibrated and combined stays as judged.

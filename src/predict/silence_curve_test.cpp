@@ -75,10 +75,11 @@ ChurnModel small_model() {
     model.rhythm = {30, 0.5, 100};
     model.chosen = "combined";
     model.curve = SilenceCurve{0.2, 0.1, 0.9};
+    model.curve_errors = {{14, 0.01}, {30, 0.02}, {70, 0.05}};
     return model;
 }
 
-TEST(SilenceForecast, agrees_with_the_churn_forecast_and_says_where_it_was_not_judged) {
+TEST(SilenceForecast, agrees_with_the_churn_forecast_and_says_where_it_is_calibrated) {
     const auto model = small_model();
     std::vector<event::Event> timeline;
     for (const double day : {0.0, 40.0, 70.0}) {
@@ -98,7 +99,8 @@ TEST(SilenceForecast, agrees_with_the_churn_forecast_and_says_where_it_was_not_j
         for (const double days : {1.0, 30.0, 80.0, 200.0}) {
             const auto answer = forecast_silence(model, timeline, now, days, network).value();
             EXPECT_LT(answer.probability, before);
-            EXPECT_EQ(answer.judged, active && days <= 80) << day << " " << days;
+            EXPECT_EQ(answer.calibrated, active && days >= 5 && days <= 80) << day << " " << days;
+            if (answer.calibrated) { EXPECT_EQ(answer.calibration_error, days == 30 ? 0.02 : 0.05); }
             before = answer.probability;
         }
         const double own = active ? forecast_churn(model, timeline, now, network(80)).value().probability.value : model.time_head(log_odds(network(80)));
@@ -112,6 +114,8 @@ TEST(SilenceForecast, is_kept_with_the_churn_model_and_absent_from_older_files) 
     ASSERT_TRUE(model.save(scratch.path()).ok());
     const auto loaded = ChurnModel::load(scratch.path()).value();
     ASSERT_TRUE(loaded.curve);
+    ASSERT_EQ(loaded.curve_errors.size(), 3u);
+    EXPECT_EQ(loaded.curve_errors[2].error, 0.05);
     EXPECT_EQ(loaded.curve->growth, model.curve->growth);
     EXPECT_EQ(loaded.curve->level, model.curve->level);
     EXPECT_EQ(loaded.curve->shape, model.curve->shape);
