@@ -43,7 +43,7 @@ struct TrainCommand {
     fs::path predictions;       // CSV of every customer's answer
 };
 struct EvaluateCommand { Common common; double seconds_limit = 90; };
-struct CustomerCommand { Common common; std::string id; bool anonymous = false; double horizon_days = 0; /* 0: not asked */ };
+struct CustomerCommand { Common common; std::string id; bool anonymous = false, timeline = false; double horizon_days = 0; /* 0: not asked */ };
 struct RecommendCommand {
     Common common;
     std::string customer;
@@ -93,6 +93,12 @@ struct FewLabelsCommand {
     std::int64_t seeds = 3;
     fs::path svg;
 };
+struct IdentityCommand {
+    Common common;
+    std::string verb;                  // propose, list, accept, reject, undo, explain
+    std::vector<std::string> targets;  // an id, or two customer keys
+    std::string by, why;
+};
 struct IdentityBenchCommand {
     Common common;
     fs::path csv, csv2;
@@ -120,6 +126,7 @@ Status run(const RunCommand&);
 Status simulate(const SimulateCommand&);
 Status audit(const AuditCommand&);
 Status privacy_scan(const Common&);
+Status identity_command(const IdentityCommand&);
 Status bench_nextitem(const BenchCommand&);
 Status bench_coldstart(const ColdStartCommand&);
 Status bench_continual(const ContinualCommand&);

@@ -2,9 +2,12 @@
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
+#include <map>
 
 #include "answers.h"
+#include "base/text.h"
 #include "commands.h"
+#include "event/codec.h"
 #include "shop.h"
 
 namespace perennial::app {
@@ -60,8 +63,35 @@ void print(const json::object& c) {
         if (shown++ == 12) break;
         const auto& e = value.as_object();
         const auto field = [&e](const char* name) { const auto* found = e.if_contains(name); return found ? text(*found) : std::string(); };
-        fmt::print("    {}  {:<16} {:<12} {:>5}  {}\n", field("time").substr(0, 16), field("kind"), field("product"), field("quantity"), field("title"));
+        fmt::print("    {}  {:<8} {:<16} {:<12} {:>5}  {}\n", field("time").substr(0, 16), field("channel"), field("kind"), field("product"), field("quantity"), field("title"));
     }
+}
+
+// Every event of the person, whichever channel and whichever of the merged keys it came by.
+Status timeline(const profile::Store& store, const profile::CustomerKey& key, bool as_json) {
+    const auto timeline = store.timeline(key);
+    if (!timeline) return timeline.error();
+    if (timeline->empty()) return Error{Code::kNotFound, fmt::format("customer: no events of '{}'", key.substr(key.find(':') + 1))};
+    const auto keys = store.merged_with(key);
+    if (as_json) {
+        json::array events, members;
+        for (const auto& event : *timeline) events.push_back(json::parse(event::to_json(event)));
+        for (const auto& member : keys) members.push_back(json::value(member));
+        std::map<std::string, std::int64_t> by_channel;
+        for (const auto& event : *timeline) ++by_channel[std::string(event::name(event.channel))];
+        fmt::print("{}\n", json::serialize(json::object{{"customer", store.resolve(key)}, {"keys", std::move(members)}, {"channels", json::value_from(by_channel)}, {"timeline", std::move(events)}}));
+        return Done{};
+    }
+    fmt::print("{}", store.resolve(key));
+    for (const auto& member : keys)
+        if (member != store.resolve(key)) fmt::print(" = {}", member);
+    fmt::print("\n");
+    for (const auto& e : *timeline) {
+        const auto said = !e.title.empty() ? e.title : !e.text.empty() ? e.text : !e.query.empty() ? e.query : e.name;
+        fmt::print("{}  {:<8} {:<16} {:<16} {:<12} {}\n", iso8601(e.time).substr(0, 16), event::name(e.channel), event::name(e.kind),
+                   !e.user_id.empty() ? e.user_id : !e.anonymous_id.empty() ? e.anonymous_id : e.order_id, e.product, clip(said, 60));
+    }
+    return Done{};
 }
 
 }  // namespace
@@ -71,10 +101,11 @@ Status customer(const CustomerCommand& options) {
     if (!shop) return shop.error();
     auto store = open_for_reading(*shop);
     if (!store) return store.error();
+    const auto key = options.anonymous ? profile::anonymous_key(options.id) : profile::user_key(options.id);
+    if (options.timeline) return timeline(*store, key, options.common.json);
     auto answers = Answers::open(*store, shop->directory, options.common.threads);
     if (!answers) return answers.error();
-    auto known = (*answers)->customer(options.anonymous ? profile::anonymous_key(options.id) : profile::user_key(options.id),
-                                          options.horizon_days > 0 ? std::optional(options.horizon_days) : std::nullopt);
+    auto known = (*answers)->customer(key, options.horizon_days > 0 ? std::optional(options.horizon_days) : std::nullopt);
     if (!known) return known.error();
     if (options.common.json) fmt::print("{}\n", json::serialize(*known));
     else print(*known);

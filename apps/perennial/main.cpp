@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <tuple>
 
 #include "base/parallel.h"
 #include "build_info.h"
@@ -119,8 +120,31 @@ int dispatch(int argc, char** argv) {
     add_json(customer_command, customer_options.common);
     customer_command->add_option("id", customer_options.id, "user id")->required();
     customer_command->add_flag("--anonymous", customer_options.anonymous, "the id is an anonymous id");
+    customer_command->add_flag("--timeline", customer_options.timeline, "all events across channels and merged keys, and nothing else; needs no trained model");
     customer_command->add_option("--horizon", customer_options.horizon_days, "days: the chance of no purchase within them")->check(CLI::Range(1.0, predict::kHorizonDaysLimit));
     customer_command->callback([&] { status = customer(customer_options); });
+
+    IdentityCommand identity_options;
+    identity_options.common.threads = threads;
+    auto* identity = app.add_subcommand("identity", "which customers are one person: proposals, decisions, their reasons");
+    identity->require_subcommand(1);
+    for (const auto& [verb, text, targets] : {std::tuple{"propose", "look for pairs; merge only what identity.toml lets a rule merge", 0}, {"list", "decisions and open proposals", 0},
+                                              {"accept", "these are one person: an id, or two customer keys (u:1 u:2)", 2}, {"reject", "these are not, and are not to be proposed again", 2},
+                                              {"undo", "take a merge back, exactly", 2}, {"explain", "on which grounds: an id, two customer keys, or one customer's", 2}}) {
+        auto* command = identity->add_subcommand(verb, text);
+        add_shop(command, identity_options.common);
+        add_json(command, identity_options.common);
+        if (targets > 0) command->add_option("target", identity_options.targets, "an id, or customer keys: u:USER, a:ANONYMOUS, o:ORDER")->required()->expected(1, targets);
+        else add_threads(command, identity_options.common);
+        if (targets > 0 && std::string_view(verb) != "explain") {
+            command->add_option("--by", identity_options.by, "who decides; the system's user by default");
+            command->add_option("--why", identity_options.why, "kept with the decision");
+        }
+        command->callback([&, name = std::string(verb)] {
+            identity_options.verb = name;
+            status = identity_command(identity_options);
+        });
+    }
 
     RecommendCommand recommend_options;
     auto* recommend_command = app.add_subcommand("recommend", "products for one customer, with reasons");
@@ -251,22 +275,22 @@ int dispatch(int argc, char** argv) {
     fewlabels->add_option("--svg", fewlabels_options.svg, "write the curves to this picture");
     fewlabels->callback([&] { status = bench_fewlabels(fewlabels_options); });
 
-    IdentityBenchCommand identity_options;
-    identity_options.common.threads = threads;
+    IdentityBenchCommand identity_bench_options;
+    identity_bench_options.common.threads = threads;
     auto* identity_bench = bench_command->add_subcommand("identity", "records of known persons, linked without labels");
-    add_json(identity_bench, identity_options.common);
-    add_seed(identity_bench, identity_options.common);
-    add_threads(identity_bench, identity_options.common);
-    identity_bench->add_option("--csv", identity_options.csv, "records, with a header (also .gz)");
-    identity_bench->add_option("--csv2", identity_options.csv2, "link the records of the first file to those of this one, one to one")->needs("--csv");
-    identity_bench->add_option("--truth", identity_options.truth, "column that tells the person; never looked at before the score")->needs("--csv");
-    identity_bench->add_option("--truth-match", identity_options.truth_match, "regular expression on it whose one group is the person")->needs("--truth");
-    identity_bench->add_option("--field", identity_options.fields, "COLUMN=KIND to compare, may be repeated; guessed from the header by default")->needs("--csv");
-    identity_bench->add_option("--generate", identity_options.generate, "make so many records of known persons instead")->excludes("--csv")->check(CLI::Range(std::size_t{100}, resolve::kRecordsLimit));
-    identity_bench->add_option("--probability", identity_options.probability, "of a link")->capture_default_str()->check(CLI::Range(0.01, 0.999999));
-    identity_bench->add_option("--block-limit", identity_options.block_limit, "records that may share a blocking key; larger blocks are refused and reported")->capture_default_str()->check(CLI::Range(2, 100'000));
-    identity_bench->add_flag("--connected", identity_options.connected, "connected components instead of average linkage");
-    identity_bench->callback([&] { status = bench_identity(identity_options); });
+    add_json(identity_bench, identity_bench_options.common);
+    add_seed(identity_bench, identity_bench_options.common);
+    add_threads(identity_bench, identity_bench_options.common);
+    identity_bench->add_option("--csv", identity_bench_options.csv, "records, with a header (also .gz)");
+    identity_bench->add_option("--csv2", identity_bench_options.csv2, "link the records of the first file to those of this one, one to one")->needs("--csv");
+    identity_bench->add_option("--truth", identity_bench_options.truth, "column that tells the person; never looked at before the score")->needs("--csv");
+    identity_bench->add_option("--truth-match", identity_bench_options.truth_match, "regular expression on it whose one group is the person")->needs("--truth");
+    identity_bench->add_option("--field", identity_bench_options.fields, "COLUMN=KIND to compare, may be repeated; guessed from the header by default")->needs("--csv");
+    identity_bench->add_option("--generate", identity_bench_options.generate, "make so many records of known persons instead")->excludes("--csv")->check(CLI::Range(std::size_t{100}, resolve::kRecordsLimit));
+    identity_bench->add_option("--probability", identity_bench_options.probability, "of a link")->capture_default_str()->check(CLI::Range(0.01, 0.999999));
+    identity_bench->add_option("--block-limit", identity_bench_options.block_limit, "records that may share a blocking key; larger blocks are refused and reported")->capture_default_str()->check(CLI::Range(2, 100'000));
+    identity_bench->add_flag("--connected", identity_bench_options.connected, "connected components instead of average linkage");
+    identity_bench->callback([&] { status = bench_identity(identity_bench_options); });
 
     try {
         app.parse(argc, argv);
