@@ -104,7 +104,12 @@ Status propose(const Shop& shop, const IdentityCommand& options) {
         }
         // An earlier merge of this run may have joined them, or filled the group.
         if (store->resolve(proposal.a) == store->resolve(proposal.b)) continue;
-        if (auto allowed = identity::may_merge(*store, *settings, proposal.a, proposal.b); !allowed) {
+        auto allowed = identity::may_merge(*store, *settings, proposal.a, proposal.b);
+        auto rejoined = identity::would_rejoin(*store, proposal.a, proposal.b);
+        if (!rejoined) return rejoined.error();
+        if (allowed && *rejoined)
+            allowed = Error{Code::kDenied, fmt::format("merge {} and {}: would join {} and {} again, which were {}", proposal.a, proposal.b, (*rejoined)->a, (*rejoined)->b, profile::name((*rejoined)->verdict))};
+        if (!allowed) {
             refused.push_back(json::object{{"id", proposal.id}, {"a", proposal.a}, {"b", proposal.b}, {"why", allowed.error().message}});
             pending.push_back(std::move(proposal));
             continue;

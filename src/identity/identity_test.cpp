@@ -197,6 +197,17 @@ TEST(MayMerge, refuses_strangers_one_person_and_groups_above_the_limit) {
     EXPECT_EQ(may_merge(shop.store, settings, "u:1", "u:3").error().code, Code::kFull);
 }
 
+TEST(WouldRejoin, finds_pairs_taken_apart_that_come_together_by_way_of_others) {
+    Shop shop;
+    for (const char* user : {"1", "2", "3"}) shop.take(shop.event(event::Kind::kPage, user));
+    shop.decide("u:1", "u:2", Verdict::kRejected);
+    shop.decide("u:2", "u:3", Verdict::kMerged);
+    const auto again = would_rejoin(shop.store, "u:1", "u:3").value();
+    ASSERT_TRUE(again.has_value());
+    EXPECT_EQ(again->b, "u:2");
+    EXPECT_FALSE(would_rejoin(shop.store, "u:2", "u:3").value().has_value());
+}
+
 TEST(ParseProposals, refuses_what_is_none) {
     for (const char* text : {"", "[]", "{\"version\":1}", "{\"version\":1,\"proposals\":[{\"a\":\"u:2\",\"b\":\"u:1\"}]}", "{\"version\":1,\"proposals\":[1]}"})
         EXPECT_EQ(parse_proposals(text).error().code == Code::kCorrupt || parse_proposals(text).error().code == Code::kUnsupported, true) << text;

@@ -251,4 +251,13 @@ Status may_merge(const profile::Store& store, const Settings& settings, const Cu
     return Done{};
 }
 
+Result<std::optional<profile::MergeDecision>> would_rejoin(const profile::Store& store, const CustomerKey& a, const CustomerKey& b) {
+    auto decisions = store.merge_decisions();
+    if (!decisions) return decisions.error();
+    const auto pair = ordered(store.resolve(a), store.resolve(b));
+    for (auto& decision : *decisions)
+        if (decision.verdict != profile::Verdict::kMerged && ordered(store.resolve(decision.a), store.resolve(decision.b)) == pair) return std::optional(std::move(decision));
+    return std::optional<profile::MergeDecision>{};
+}
+
 }  // namespace perennial::identity

@@ -4,6 +4,7 @@
 // Threads: pure functions of the store.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,5 +65,9 @@ std::string rule_for(const Proposal& proposal, const Settings& settings);
 
 // May `a` and `b` be merged? Errors: kInvalid (one key, or one person already), kNotFound (no events), kFull (group_limit).
 Status may_merge(const profile::Store& store, const Settings& settings, const profile::CustomerKey& a, const profile::CustomerKey& b);
+
+// The pair that somebody rejected or took apart and that merging `a` and `b` would join again by way of others: a rule must
+// not. Nothing where there is none.
+Result<std::optional<profile::MergeDecision>> would_rejoin(const profile::Store& store, const profile::CustomerKey& a, const profile::CustomerKey& b);
 
 }  // namespace perennial::identity
