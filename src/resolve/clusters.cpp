@@ -79,7 +79,7 @@ Clusters cluster(std::size_t records, std::span<const Link> links, const std::fu
         for (const auto& link : kept)
             for (const auto record : {link.a, link.b}) by_root.emplace_back(forest.root(record), record);
         std::ranges::sort(by_root);
-        by_root.erase(std::ranges::unique(by_root).begin(), by_root.end());
+        by_root.erase(std::unique(by_root.begin(), by_root.end()), by_root.end());  // clang 14 has no std::ranges::unique of libstdc++ 12
         std::vector<bool> oversized(records, false);  // roots of pieces that must be cut
         bool any = false;
         for (std::size_t begin = 0, end = 0; begin < by_root.size(); begin = end) {
