@@ -116,7 +116,7 @@ TEST(Task, a_users_labels_become_an_adapter_figures_and_answers) {
     refused("labels = \"labels.csv\"\n" + columns, "labels.csv:2: when: want an ISO 8601 time, got 'soon'");
 }
 
-TEST(Task, values_and_amounts_are_judged_by_their_errors) {
+TEST(Task, amounts_and_categories_are_judged_and_answered) {
     const TempDir scratch("perennial-task");
     const auto shop = scratch.path() / "shop";
     run_well({"simulate", "--out", scratch.path() / "made", "--customers", "250", "--products", "60", "--days", "200"});
@@ -132,6 +132,64 @@ TEST(Task, values_and_amounts_are_judged_by_their_errors) {
     }
     EXPECT_GT(prior, 0);
     EXPECT_LT(combined, 1.05 * prior);
+
+    // Of each category by itself: figures, and what was fitted, saved and loaded says the same.
+    write_text(scratch.path() / "category.toml", "builtin = \"category\"\ncategories = 6\nhorizon_days = 40\nas_of_count = 2\n[train]\nmethod = \"lora\"\nepochs_limit = 3\n");
+    const auto out = scratch.path() / "out.csv";
+    const auto labels = json::parse(run_well({"train", "--shop", shop, "--json", "--task", scratch.path() / "category.toml", "--predict", out}, {.time_limit = Seconds(300)}).out);
+    EXPECT_EQ(labels.at("kind"), "multilabel");
+    ASSERT_EQ(labels.at("classes").as_array().size(), 6u);
+    EXPECT_EQ(labels.at("left_out_categories"), 6);
+    EXPECT_GT(labels.at("left_out_share").to_number<double>(), 0.05);
+    std::vector<std::string> methods;
+    double rate = 0, mixed = 0;
+    for (const auto& method : labels.at("methods").as_array()) {
+        methods.emplace_back(method.at("name").as_string());
+        if (methods.back() == "prior") rate = method.at("log_loss").at("value").to_number<double>();
+        if (methods.back() == "combined") mixed = method.at("log_loss").at("value").to_number<double>();
+        EXPECT_GE(method.at("auc").at("high").to_number<double>(), method.at("auc").at("low").to_number<double>());
+        EXPECT_GE(method.at("hit_rate").at("value").to_number<double>(), 0);
+    }
+    EXPECT_EQ(methods, (std::vector<std::string>{"prior", "own_share", "linear", "network", "combined"}));
+    EXPECT_LT(mixed, 1.02 * rate);
+    const auto answers = lines(read_text(out));
+    std::vector<std::string> header;
+    std::istringstream names(answers[0]);
+    for (std::string text; std::getline(names, text, ',');) header.push_back(text);
+    ASSERT_EQ(header.size(), 8u);
+    Server server(shop);
+    for (std::size_t at = 1; at < 6; ++at) {
+        std::vector<std::string> fields;
+        std::istringstream line(answers[at]);
+        for (std::string text; std::getline(line, text, ',');) fields.push_back(text);
+        const auto command = json::parse(run_well({"customer", "--shop", shop, fields[0], "--json"}).out);
+        const auto http = json::parse(server.get("/v1/customers/" + fields[0]).body);
+        for (const auto* customer : {&command, &http}) {
+            const auto& tasks = customer->at("tasks").as_array();
+            const auto task = std::ranges::find_if(tasks, [](const auto& one) { return one.at("task") == "category"; });
+            ASSERT_NE(task, tasks.end());
+            const auto& best = task->at("categories").as_array();
+            ASSERT_EQ(best.size(), 5u);
+            double before = 1;
+            for (const auto& category : best) {
+                const double p = category.at("probability").to_number<double>();
+                EXPECT_LE(p, before);
+                before = p;
+                const auto column = std::ranges::find(header, "p_" + std::string(category.at("name").as_string()));
+                ASSERT_NE(column, header.end());
+                EXPECT_NEAR(p, std::stod(fields[static_cast<std::size_t>(column - header.begin())]), 1e-5) << fields[0];
+            }
+        }
+    }
+    // A damaged file takes its own answer away, with a word, and no other's.
+    const auto file = shop / "models" / std::string(read_text(shop / "models/current").substr(0, read_text(shop / "models/current").find('\n'))) / "tasks/category/task.json";
+    auto text = read_text(file);
+    const auto place = text.find("\"popularity\":[");
+    ASSERT_NE(place, std::string::npos);
+    write_text(file, text.replace(place, 14, "\"popularity\":[7,"));
+    const auto left = run_well({"customer", "--shop", shop, header.empty() ? "" : answers[1].substr(0, answers[1].find(',')), "--json"});
+    EXPECT_NE(left.err.find("categories: want a popularity between 0 and 1 for each class"), std::string::npos) << left.err;
+    ASSERT_EQ(json::parse(left.out).at("tasks").as_array().size(), 1u);
 }
 
 #endif

@@ -118,7 +118,7 @@ Status write_predictions(const predict::TaskModel& model, const predict::ShopDat
     const UtcTime now{last_event.ms + 1};
     std::string out = "customer,as_of";
     if (model.classes.empty()) out += ",value";
-    else if (model.classes.size() == 2) out += fmt::format(",p_{}", model.classes[1]);
+    else if (model.options.kind == model::TaskKind::kBinary) out += fmt::format(",p_{}", model.classes[1]);
     else for (const auto& name : model.classes) out += fmt::format(",p_{}", name);
     out += '\n';
     std::size_t customers = 0;
@@ -160,6 +160,7 @@ Result<Labels> read_labels(const predict::ShopData& data, TaskSpec& spec) {
         spec.options.kind = labels->classes.size() == 2 ? model::TaskKind::kBinary : model::TaskKind::kMulticlass;
         spec.options.classes = static_cast<std::int64_t>(labels->classes.size());
     }
+    if (spec.options.kind == model::TaskKind::kMultilabel) spec.options.classes = static_cast<std::int64_t>(labels->classes.size());
     if (auto status = model::check(spec.options); !status) return Error{Code::kInvalid, fmt::format("task {}: {}", spec.name, status.error().message)};
     return labels;
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <numeric>
 
 #include "base/log.h"
 
@@ -50,7 +51,15 @@ Result<json::array> TaskAnswers::operator()(std::span<const event::Event> timeli
         const auto p = task.predict(timeline, steps, {as_of.ms + 1});  // a task is asked just before its moment
         if (!p) return p.error();
         json::object answer{{"task", task.name}, {"kind", std::string(model::name(task.options.kind))}, {"horizon_days", task.horizon_days}};
-        if (task.classes.empty()) answer["value"] = p->front();
+        if (task.options.kind == model::TaskKind::kMultilabel) {
+            std::vector<std::size_t> order(p->size());
+            std::iota(order.begin(), order.end(), std::size_t{0});
+            std::ranges::stable_sort(order, std::ranges::greater{}, [&](std::size_t k) { return (*p)[k]; });
+            json::array best;
+            for (const auto k : order)
+                if (best.size() < kCategoriesShown) best.push_back(json::object{{"name", task.classes[k]}, {"probability", (*p)[k]}});
+            answer["categories"] = std::move(best);
+        } else if (task.classes.empty()) answer["value"] = p->front();
         else if (task.classes.size() == 2) answer["class"] = task.classes[1], answer["probability"] = p->front();
         else {
             json::object shares;

@@ -15,13 +15,14 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::array<std::string_view, 4> kKinds{"binary", "multiclass", "regression", "amount"};
+constexpr std::array<std::string_view, 5> kKinds{"binary", "multiclass", "regression", "amount", "multilabel"};
 constexpr std::array<std::string_view, 4> kMethods{"head", "full", "lora", "prefix"};
 constexpr std::array<std::string_view, 2> kOptimizers{"adamw", "sgd"};
 constexpr std::array<std::string_view, 3> kSchedules{"constant", "linear", "cosine"};
 constexpr std::array<std::string_view, 3> kClassWeights{"none", "balanced", "list"};
-constexpr std::array<std::string_view, 9> kMetrics{"loss", "log_loss", "auc", "pr_auc", "brier", "accuracy", "mae", "rmse", "gini"};
+constexpr std::array<std::string_view, 10> kMetrics{"loss", "log_loss", "auc", "pr_auc", "brier", "accuracy", "mae", "rmse", "gini", "hit_rate"};
 constexpr std::size_t kClassesLimit = 256;
+constexpr double kLeastChance = 1e-7;  // a certainty that is wrong costs 16 nats, not infinity
 constexpr double kLogAmountLimit = 30;  // e^30 of any currency is more than there is
 
 using Whole = std::int64_t TaskOptions::*;
@@ -135,6 +136,38 @@ double gini_of(std::span<const double> scores, std::span<const float> targets, s
     return best > 0 ? area(scores) / best : 0;
 }
 
+double measure_labels(Metric metric, std::span<const double> p, std::span<const float> y, std::span<const float> w) {
+    const std::size_t rows = w.size(), labels = y.size() / rows;
+    double sum = 0, mass = 0;
+    if (metric == Metric::kAuc) {
+        std::vector<double> scores(rows);
+        std::vector<float> targets(rows);
+        for (std::size_t k = 0; k < labels; ++k) {
+            double truths = 0;
+            for (std::size_t r = 0; r < rows; ++r) scores[r] = p[r * labels + k], truths += double{targets[r] = y[r * labels + k]};
+            if (truths == 0 || truths == static_cast<double>(rows)) continue;
+            sum += area_under_roc(scores, targets, w), mass += 1;
+        }
+        return mass > 0 ? sum / mass : 0.5;
+    }
+    for (std::size_t r = 0; r < rows; ++r) {
+        const auto said = p.subspan(r * labels, labels);
+        const auto truth = y.subspan(r * labels, labels);
+        double value = 0;
+        if (metric == Metric::kHitRate) {
+            if (std::ranges::max(truth) <= 0.5f) continue;
+            value = truth[static_cast<std::size_t>(std::ranges::max_element(said) - said.begin())] > 0.5f ? 1 : 0;
+        } else {
+            for (std::size_t k = 0; k < labels; ++k) {
+                const double of_truth = truth[k] > 0.5f ? said[k] : 1 - said[k];
+                value += (metric == Metric::kLogLoss ? -std::log(std::max(of_truth, kLeastChance)) : (1 - of_truth) * (1 - of_truth)) / static_cast<double>(labels);
+            }
+        }
+        sum += double{w[r]} * value, mass += double{w[r]};
+    }
+    return mass > 0 ? sum / mass : 0;
+}
+
 }  // namespace
 
 std::string_view name(TaskKind kind) noexcept { return kKinds[static_cast<std::size_t>(kind)]; }
@@ -209,7 +242,7 @@ Status check(const TaskOptions& o) {
     const auto count = static_cast<std::size_t>(o.kind == TaskKind::kBinary ? 2 : o.classes);
     if (o.class_weights == ClassWeights::kList && o.class_weight_list.size() != count)
         return Error{Code::kInvalid, fmt::format("class_weights: want {} numbers, one a class, got {}", count, o.class_weight_list.size())};
-    if (o.label_smoothing > 0 && !classes) return Error{Code::kInvalid, fmt::format("label_smoothing: want 0 for a {} task, which has no classes", name(o.kind))};
+    if (o.label_smoothing > 0 && !classes && o.kind != TaskKind::kMultilabel) return Error{Code::kInvalid, fmt::format("label_smoothing: want 0 for a {} task, which has no classes", name(o.kind))};
     if (o.method == Method::kHead && (o.adversarial_epsilon > 0 || o.crop_share > 0 || o.mask_share > 0))
         return Error{Code::kInvalid, "adversarial_epsilon, crop_share, mask_share: want 0 with method head, whose states are computed once; lora, prefix and full can do it"};
     return Done{};
@@ -253,11 +286,12 @@ Result<TaskOptions> task_options_from_json(std::string_view text) {
     return options;
 }
 
+std::size_t target_count(TaskKind kind, std::int64_t classes) noexcept { return kind == TaskKind::kMultilabel ? static_cast<std::size_t>(classes) : 1; }
 std::size_t output_count(TaskKind kind, std::int64_t classes) noexcept {
-    return kind == TaskKind::kMulticlass ? static_cast<std::size_t>(classes) : kind == TaskKind::kAmount ? 3 : 1;
+    return kind == TaskKind::kMulticlass || kind == TaskKind::kMultilabel ? static_cast<std::size_t>(classes) : kind == TaskKind::kAmount ? 3 : 1;
 }
 std::size_t prediction_count(TaskKind kind, std::int64_t classes) noexcept {
-    return kind == TaskKind::kMulticlass ? static_cast<std::size_t>(classes) : 1;
+    return kind == TaskKind::kMulticlass || kind == TaskKind::kMultilabel ? static_cast<std::size_t>(classes) : 1;
 }
 
 double amount_sigma(double raw) noexcept { return kSigmaMin + softplus(raw); }
@@ -272,6 +306,9 @@ void to_prediction(TaskKind kind, const TargetScale& scale, std::span<const floa
             prediction[0] = sigmoid(double{outputs[0]}) * std::exp(std::min(double{outputs[1]} + sigma * sigma / 2, kLogAmountLimit));
             return;
         }
+        case TaskKind::kMultilabel:
+            for (std::size_t k = 0; k < outputs.size(); ++k) prediction[k] = sigmoid(double{outputs[k]});
+            return;
         case TaskKind::kMulticlass: {
             const double most = double{std::ranges::max(outputs)};
             double sum = 0;
@@ -282,8 +319,8 @@ void to_prediction(TaskKind kind, const TargetScale& scale, std::span<const floa
     }
 }
 
-double row_loss(TaskKind kind, const TargetScale& scale, std::span<const float> outputs, float target) {
-    const double y = double{target}, z = double{outputs[0]};
+double row_loss(TaskKind kind, const TargetScale& scale, std::span<const float> outputs, std::span<const float> target) {
+    const double y = double{target[0]}, z = double{outputs[0]};
     switch (kind) {
         case TaskKind::kBinary: return softplus(z) - y * z;
         case TaskKind::kRegression: return 0.5 * std::pow(z - (y - scale.mean) / scale.scale, 2);
@@ -296,7 +333,12 @@ double row_loss(TaskKind kind, const TargetScale& scale, std::span<const float> 
             const double most = double{std::ranges::max(outputs)};
             double sum = 0;
             for (const float output : outputs) sum += std::exp(double{output} - most);
-            return most + std::log(sum) - double{outputs[static_cast<std::size_t>(target)]};
+            return most + std::log(sum) - double{outputs[static_cast<std::size_t>(target[0])]};
+        }
+        case TaskKind::kMultilabel: {
+            double sum = 0;
+            for (std::size_t k = 0; k < outputs.size(); ++k) sum += softplus(double{outputs[k]}) - double{target[k]} * double{outputs[k]};
+            return sum / static_cast<double>(outputs.size());
         }
     }
     return 0;
@@ -305,25 +347,29 @@ double row_loss(TaskKind kind, const TargetScale& scale, std::span<const float> 
 bool suits(Metric metric, TaskKind kind) noexcept {
     switch (metric) {
         case Metric::kLoss: return true;
-        case Metric::kLogLoss: case Metric::kAccuracy: return kind == TaskKind::kBinary || kind == TaskKind::kMulticlass;
-        case Metric::kAuc: case Metric::kPrAuc: case Metric::kBrier: return kind == TaskKind::kBinary;
+        case Metric::kLogLoss: return kind == TaskKind::kBinary || kind == TaskKind::kMulticlass || kind == TaskKind::kMultilabel;
+        case Metric::kAccuracy: return kind == TaskKind::kBinary || kind == TaskKind::kMulticlass;
+        case Metric::kAuc: case Metric::kBrier: return kind == TaskKind::kBinary || kind == TaskKind::kMultilabel;
+        case Metric::kPrAuc: return kind == TaskKind::kBinary;
+        case Metric::kHitRate: return kind == TaskKind::kMultilabel;
         case Metric::kMae: case Metric::kRmse: case Metric::kGini: return kind == TaskKind::kRegression || kind == TaskKind::kAmount;
     }
     return false;
 }
 
 bool higher_is_better(Metric metric) noexcept {
-    return metric == Metric::kAuc || metric == Metric::kPrAuc || metric == Metric::kAccuracy || metric == Metric::kGini;
+    return metric == Metric::kAuc || metric == Metric::kPrAuc || metric == Metric::kAccuracy || metric == Metric::kGini || metric == Metric::kHitRate;
 }
 
 double measure(Metric metric, TaskKind kind, std::span<const double> p, std::span<const float> y, std::span<const float> w) {
-    assert(suits(metric, kind) && metric != Metric::kLoss && w.size() == y.size() && (y.empty() || p.size() % y.size() == 0));
+    assert(suits(metric, kind) && metric != Metric::kLoss && (w.empty() || p.size() % w.size() == 0));
+    assert(y.size() == (kind == TaskKind::kMultilabel ? p.size() : w.size()));
     if (y.empty()) return 0;
+    if (kind == TaskKind::kMultilabel) return measure_labels(metric, p, y, w);
     if (metric == Metric::kAuc) return area_under_roc(p, y, w);
     if (metric == Metric::kPrAuc) return average_precision(p, y, w);
     if (metric == Metric::kGini) return gini_of(p, y, w);
     const std::size_t columns = p.size() / y.size();
-    constexpr double kLeast = 1e-7;  // a certainty that is wrong costs 16 nats, not infinity
     double sum = 0, mass = 0;
     for (std::size_t i = 0; i < y.size(); ++i) {
         const auto row = p.subspan(i * columns, columns);
@@ -334,7 +380,7 @@ double measure(Metric metric, TaskKind kind, std::span<const double> p, std::spa
         };
         double value = 0;
         switch (metric) {
-            case Metric::kLogLoss: value = -std::log(std::max(chance(), kLeast)); break;
+            case Metric::kLogLoss: value = -std::log(std::max(chance(), kLeastChance)); break;
             case Metric::kAccuracy:
                 value = kind == TaskKind::kBinary ? (row[0] >= 0.5) == (target > 0.5)
                                                   : std::ranges::max_element(row) - row.begin() == static_cast<std::ptrdiff_t>(target);

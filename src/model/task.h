@@ -13,20 +13,20 @@
 
 namespace perennial::model {
 
-enum class TaskKind : std::uint8_t { kBinary, kMulticlass, kRegression, kAmount };
+enum class TaskKind : std::uint8_t { kBinary, kMulticlass, kRegression, kAmount, kMultilabel };  // multilabel: C yes or no, each by itself
 enum class Method : std::uint8_t { kHead, kFull, kLora, kPrefix };
 enum class Optimizer : std::uint8_t { kAdamW, kSgd };
 enum class Schedule : std::uint8_t { kConstant, kLinear, kCosine };
 enum class ClassWeights : std::uint8_t { kNone, kBalanced, kList };
-enum class Metric : std::uint8_t { kLoss, kLogLoss, kAuc, kPrAuc, kBrier, kAccuracy, kMae, kRmse, kGini };
+enum class Metric : std::uint8_t { kLoss, kLogLoss, kAuc, kPrAuc, kBrier, kAccuracy, kMae, kRmse, kGini, kHitRate };
 
-std::string_view name(TaskKind kind) noexcept;      // binary multiclass regression amount
+std::string_view name(TaskKind kind) noexcept;      // binary multiclass regression amount multilabel
 std::string_view name(Method method) noexcept;      // head full lora prefix
-std::string_view name(Metric metric) noexcept;      // loss log_loss auc pr_auc brier accuracy mae rmse gini
+std::string_view name(Metric metric) noexcept;      // loss log_loss auc pr_auc brier accuracy mae rmse gini hit_rate
 
 struct TaskOptions {
     TaskKind kind = TaskKind::kBinary;
-    std::int64_t classes = 2;                       // of a multiclass task
+    std::int64_t classes = 2;                       // of a multiclass task; labels of a multilabel one
     Method method = Method::kHead;
     std::int64_t rank = 8;                          // of LoRA's B A
     double alpha = 16;                              // LoRA adds alpha / rank * B A
@@ -68,9 +68,11 @@ std::vector<std::string> option_names();
 std::string to_json(const TaskOptions& options);
 Result<TaskOptions> task_options_from_json(std::string_view text);
 
-// Numbers that the head gives a row: 1 log odds, C log shares, 1 value, or (log odds of any, mu, sigma before softplus).
+// Numbers of a row's target, T: C of a multilabel task, each 0 or 1; else 1.
+std::size_t target_count(TaskKind kind, std::int64_t classes) noexcept;
+// Numbers that the head gives a row: 1 log odds, C log shares, 1 value, (log odds of any, mu, sigma before softplus), or C log odds.
 std::size_t output_count(TaskKind kind, std::int64_t classes) noexcept;
-// Numbers of a prediction: 1 probability of class 1, C probabilities, 1 value, 1 expected amount.
+// Numbers of a prediction: 1 probability of class 1, C probabilities that sum to 1, 1 value, 1 expected amount, C probabilities.
 std::size_t prediction_count(TaskKind kind, std::int64_t classes) noexcept;
 
 // Targets of a regression are learned as (y - mean) / scale; the log-normal part of an amount as it is.
@@ -80,8 +82,9 @@ struct TargetScale { double mean = 0, scale = 1; };
 // (Wang, Liu and Miao 2019, "A deep probabilistic model for customer lifetime value prediction"), its exponent bounded.
 void to_prediction(TaskKind kind, const TargetScale& scale, std::span<const float> outputs, std::span<double> prediction);
 
-// Negative log likelihood of one row, in double: what training minimises, without smoothing or weights.
-double row_loss(TaskKind kind, const TargetScale& scale, std::span<const float> outputs, float target);
+// Negative log likelihood of one row, in double: what training minimises, without smoothing or weights; of several labels
+// their mean. target [T].
+double row_loss(TaskKind kind, const TargetScale& scale, std::span<const float> outputs, std::span<const float> target);
 
 // sigma of an amount's third output: softplus with a floor, so that no row becomes infinitely likely.
 inline constexpr double kSigmaMin = 0.05;
@@ -89,8 +92,10 @@ double amount_sigma(double raw) noexcept;
 
 bool suits(Metric metric, TaskKind kind) noexcept;
 bool higher_is_better(Metric metric) noexcept;
-// predictions [R, prediction_count], targets [R] (class numbers for classes), weights [R] > 0. Weighted means; AUC and
+// predictions [R, prediction_count], targets [R, T] (class numbers for classes), weights [R] > 0. Weighted means; AUC and
 // precision count a pair or a row by its weights. kLoss is not measured here. R = 0 gives 0. O(R log R).
+// Of several labels: AUC is the mean over those that are true of some rows and false of others; log loss and Brier score
+// are means over rows and labels; the hit rate is of rows with a true label, whether that with the highest prediction is one.
 double measure(Metric metric, TaskKind kind, std::span<const double> predictions, std::span<const float> targets, std::span<const float> weights);
 
 }  // namespace perennial::model

@@ -12,8 +12,9 @@
 namespace perennial::model {
 namespace {
 
-constexpr std::string_view kFormat = "perennial.task-rows", kVersion = "1";
+constexpr std::string_view kFormat = "perennial.task-rows", kVersion = "2";
 constexpr std::array<std::int64_t, 1> kAny{-1};
+constexpr std::array<std::int64_t, 2> kAnyMatrix{-1, -1};
 
 }  // namespace
 
@@ -24,8 +25,9 @@ float tamed(float value) noexcept { return std::copysign(std::log1p(std::abs(val
 Status check(const TaskRows& rows, const TrainingData& data) {
     const auto invalid = [](std::string message) { return Error{Code::kInvalid, "task rows: " + message}; };
     const std::size_t n = rows.size();
-    for (const auto size : {rows.end.size(), rows.gap_days.size(), rows.target.size(), rows.weight.size(), rows.fold.size()})
+    for (const auto size : {rows.end.size(), rows.gap_days.size(), rows.weight.size(), rows.fold.size()})
         if (size != n) return invalid(fmt::format("columns differ in length: {} and {}", n, size));
+    if (rows.target.size() % std::max<std::size_t>(n, 1) != 0 || rows.target.size() < n) return invalid(fmt::format("target: want as many numbers for each of {} rows, got {}", n, rows.target.size()));
     if (rows.features.size() != n * rows.feature_names.size()) return invalid(fmt::format("features: want {} x {} values, got {}", n, rows.feature_names.size(), rows.features.size()));
     for (std::size_t r = 0; r < n; ++r) {
         const auto wrong = [&](std::string_view column, std::string_view want, auto got) { return invalid(fmt::format("{}: want {}, got {} at row {}", column, want, got, r)); };
@@ -36,7 +38,8 @@ Status check(const TaskRows& rows, const TrainingData& data) {
         if (!(rows.gap_days[r] >= 0 && rows.gap_days[r] < 1e6f)) return wrong("gap_days", "0 to a million", rows.gap_days[r]);
         if (!(rows.weight[r] > 0 && rows.weight[r] < 1e9f)) return wrong("weight", "a number above 0", rows.weight[r]);
         if (rows.fold[r] < kOnlyPredicted || rows.fold[r] >= kFoldsLimit) return wrong("fold", fmt::format("-1 to {}", kFoldsLimit - 1), rows.fold[r]);
-        if (rows.fold[r] >= 0 && !std::isfinite(rows.target[r])) return wrong("target", "a number", rows.target[r]);
+        for (std::size_t t = r * rows.targets(); rows.fold[r] >= 0 && t < (r + 1) * rows.targets(); ++t)
+            if (!std::isfinite(rows.target[t])) return wrong("target", "a number", rows.target[t]);
     }
     return Done{};
 }
@@ -65,7 +68,7 @@ Result<TaskRows> read_task_rows(const std::filesystem::path& path, const Trainin
     PERENNIAL_TRY(take(file->longs("sequence", kAny), rows.sequence));
     PERENNIAL_TRY(take(file->longs("end", kAny), rows.end));
     PERENNIAL_TRY(take(file->floats("gap_days", kAny), rows.gap_days));
-    PERENNIAL_TRY(take(file->floats("target", kAny), rows.target));
+    PERENNIAL_TRY(take(file->floats("target", kAnyMatrix), rows.target));
     PERENNIAL_TRY(take(file->floats("weight", kAny), rows.weight));
     PERENNIAL_TRY(take(file->ints("fold", kAny), rows.fold));
     PERENNIAL_TRY(take(file->floats("features", matrix), rows.features));
@@ -86,7 +89,8 @@ Status write_task_rows(const TaskRows& rows, const TrainingData& data, const std
     add("sequence", rows.sequence);
     add("end", rows.end);
     add("gap_days", rows.gap_days);
-    add("target", rows.target);
+    const std::array<std::int64_t, 2> targets{static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(rows.targets())};
+    file.add("target", targets, std::span(rows.target));
     add("weight", rows.weight);
     add("fold", rows.fold);
     const std::array<std::int64_t, 2> matrix{static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(rows.feature_names.size())};

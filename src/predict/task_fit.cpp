@@ -6,7 +6,7 @@
 #include <set>
 #include <tuple>
 
-#include "base/parallel.h"
+#include "predict/category_fit.h"
 #include "predict/task_parts.h"
 #include "predict/task_stack.h"
 
@@ -19,24 +19,6 @@ constexpr std::size_t kDeals = 5, kDealsHead = 3, kDealsLabels = 300, kDealsLabe
 
 std::size_t deals_of(std::size_t labels, model::Method method) {
     return labels <= kDealsLabels ? kDeals : method == model::Method::kHead && labels <= kDealsLabelsHead ? kDealsHead : 1;
-}
-
-std::vector<sequence::Step> known_steps(const TaskTable& table, std::size_t row) {
-    const auto& d = table.data;
-    const auto first = d.offsets[static_cast<std::size_t>(table.rows.sequence[row])];
-    std::vector<sequence::Step> known;
-    for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(first + table.rows.end[row]); ++i)
-        known.push_back({d.product[i], d.kind[i], d.quantity[i], d.time_ms[i], d.occasion[i]});
-    return known;
-}
-
-// Log odds of a purchase within the horizon by the pretrained network. [R]
-std::vector<float> time_head(const NetworkRecommender& network, const TaskTable& table, const TaskSpec& spec) {
-    std::vector<float> out(table.rows.size());
-    parallel_for(out.size(), 64, spec.options.threads, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t r = begin; r < end; ++r) out[r] = return_log_odds(network, known_steps(table, r), table.time[r], spec.horizon_days);
-    });
-    return out;
 }
 
 // The learned rows alone, with other folds.
@@ -60,23 +42,11 @@ model::TaskRows learned_rows(const model::TaskRows& rows, std::span<const std::s
 // horizon speaks for every built-in question but churn; of a user's labels nothing is known.
 double time_head_slope(const TaskSpec& spec) { return spec.builtin.empty() ? 0 : spec.builtin == "churn" ? -1 : 1; }
 
-// The table's rows through the network that serves, not the one that trained. [R, O]
-std::vector<float> served_outputs(const model::AdaptedNetwork& network, const TaskTable& table, std::span<const float> features, unsigned threads) {
-    const std::size_t rows = table.rows.size(), width = model::output_count(network.adapter().kind, network.adapter().classes);
-    const std::size_t columns = rows > 0 ? features.size() / rows : 0;
-    std::vector<float> out(rows * width);
-    parallel_for(rows, 64, threads, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t r = begin; r < end; ++r) {
-            network.outputs(task_session(network.network(), known_steps(table, r)), double{table.rows.gap_days[r]}, features.subspan(r * columns, columns), std::span(out).subspan(r * width, width));
-        }
-    });
-    return out;
-}
-
 }  // namespace
 
 Result<TaskFit> fit_task(const TaskTable& table, const TaskSpec& spec, std::vector<std::string> classes, const std::filesystem::path& weights,
                          const std::filesystem::path& directory, std::size_t draws) {
+    if (spec.options.kind == model::TaskKind::kMultilabel) return fit_categories(table, spec, weights, directory, draws);
     TaskFit fit;
     auto& evaluation = fit.evaluation;
     auto& m = fit.model;
@@ -202,19 +172,9 @@ Result<TaskFit> fit_task(const TaskTable& table, const TaskSpec& spec, std::vect
     auto whole = f;
     whole.learned.resize(f.target.size());
     std::iota(whole.learned.begin(), whole.learned.end(), std::size_t{0});
-    if (run->best_epoch > 0) {
-        auto options = spec.options;
-        options.epochs_limit = run->best_epoch;
-        std::ranges::fill(rows.fold, 0);
-        auto again = train_adapter(table.data, rows, options, weights, directory / "refit");
-        if (!again) return again.error();
-        std::filesystem::rename(again->adapter, run->adapter, error);
-        if (error) return Error{Code::kIo, "rename " + again->adapter.string() + ": " + error.message()};
-        std::filesystem::remove_all(directory / "refit", error);
-        auto refitted = model::AdaptedNetwork::load(weights, run->adapter);
-        if (!refitted) return refitted.error();
-        m.network = std::make_shared<const model::AdaptedNetwork>(std::move(*refitted));
-    }
+    auto refitted = refit_adapter(table, rows, spec, *run, weights, directory);
+    if (!refitted) return refitted.error();
+    if (*refitted) m.network = *refitted;
     auto unseen = all[kNetwork];
     for (const auto r : f.learned) std::copy_n(oof[kNetwork].begin() + static_cast<std::ptrdiff_t>(r * f.columns), f.columns, unseen.begin() + static_cast<std::ptrdiff_t>(r * f.columns));
     for (auto [to, matrix, width, chosen] : {std::tuple{&m.trees, hand, columns, trees->chosen}, {&m.fused, beside(unseen), columns + f.columns + 1, fused->chosen}}) {

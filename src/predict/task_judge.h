@@ -20,7 +20,7 @@ struct TaskMeasure {
 };
 
 struct TaskMethodResult {
-    std::string name;                // prior linear trees network time_head fused combined
+    std::string name;                // prior linear trees network time_head fused own_share combined
     std::vector<TaskMeasure> measures;
     std::vector<double> predictions; // [held-out rows, columns], calibrated
 };
@@ -39,7 +39,12 @@ struct TaskEvaluation {
     std::vector<std::pair<std::string, double>> weights;  // of the mixture that answers
     std::int64_t best_epoch = 0, epochs = 0, parameters = 0;
     double network_seconds = 0, trees_seconds = 0;
+    std::size_t ranked_labels = 0, left_out = 0;  // of several labels: judged by AUC; categories that are not asked about
+    double left_out_share = 0;                    // of what is bought
 };
+
+// Of several labels those count for the AUC that are true of so many judged rows; all, when none is.
+inline constexpr std::size_t kRankedPositivesMin = 20;
 
 // The metric a comparison is made by: auc, log_loss, or rmse.
 model::Metric leading_metric(model::TaskKind kind) noexcept;
@@ -51,6 +56,7 @@ public:
     Judge(const Frame& f, const TaskTable& table, std::size_t draws, std::uint64_t seed);
 
     std::size_t customers() const { return groups_.size(); }
+    std::size_t ranked_labels() const { return ranked_.size(); }
     // predictions [judged, Z], calibrated.
     TaskMethodResult judged(std::string name, std::vector<double> predictions) const;
     // Of the leading metric, both judged.
@@ -64,6 +70,7 @@ private:
     std::size_t draws_;
     std::uint64_t seed_;
     std::vector<std::vector<std::size_t>> groups_;
+    std::vector<std::size_t> ranked_;  // columns of several labels that the AUC is the mean of
 };
 
 // The base rate, or the mean, for every judged row.

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/parallel.h"
 #include "predict/churn.h"
+#include "predict/task_model.h"
 
 namespace perennial::predict {
 namespace {
@@ -17,6 +19,15 @@ const std::array<TreeOptions, 4> kTreeChoices{TreeOptions{.rounds = 40, .depth =
                                               TreeOptions{.rounds = 100, .depth = 3, .learning_rate = 0.06, .leaf_rows_min = 2},
                                               TreeOptions{.rounds = 150, .depth = 4, .learning_rate = 0.06, .leaf_rows_min = 10},
                                               TreeOptions{.rounds = 400, .depth = 5, .learning_rate = 0.03, .leaf_rows_min = 10}};
+
+std::vector<sequence::Step> known_steps(const TaskTable& table, std::size_t row) {
+    const auto& d = table.data;
+    const auto first = d.offsets[static_cast<std::size_t>(table.rows.sequence[row])];
+    std::vector<sequence::Step> known;
+    for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(first + table.rows.end[row]); ++i)
+        known.push_back({d.product[i], d.kind[i], d.quantity[i], d.time_ms[i], d.occasion[i]});
+    return known;
+}
 
 std::vector<float> picked(std::span<const float> matrix, std::size_t columns, std::span<const std::size_t> rows) {
     std::vector<float> out;
@@ -172,6 +183,43 @@ std::vector<float> with_columns(std::span<const float> features, std::size_t col
 
 std::vector<float> with_columns(std::span<const float> features, std::size_t columns, std::span<const double> extra, std::size_t extra_columns) {
     return beside(features, columns, extra, extra_columns);
+}
+
+std::vector<float> time_head(const NetworkRecommender& network, const TaskTable& table, const TaskSpec& spec) {
+    std::vector<float> out(table.rows.size());
+    parallel_for(out.size(), 64, spec.options.threads, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t r = begin; r < end; ++r) out[r] = return_log_odds(network, known_steps(table, r), table.time[r], spec.horizon_days);
+    });
+    return out;
+}
+
+std::vector<float> served_outputs(const model::AdaptedNetwork& network, const TaskTable& table, std::span<const float> features, unsigned threads) {
+    const std::size_t rows = table.rows.size(), width = model::output_count(network.adapter().kind, network.adapter().classes);
+    const std::size_t columns = rows > 0 ? features.size() / rows : 0;
+    std::vector<float> out(rows * width);
+    parallel_for(rows, 64, threads, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t r = begin; r < end; ++r) {
+            network.outputs(task_session(network.network(), known_steps(table, r)), double{table.rows.gap_days[r]}, features.subspan(r * columns, columns), std::span(out).subspan(r * width, width));
+        }
+    });
+    return out;
+}
+
+Result<std::shared_ptr<const model::AdaptedNetwork>> refit_adapter(const TaskTable& table, model::TaskRows rows, const TaskSpec& spec, const AdapterRun& run,
+                                                                   const std::filesystem::path& weights, const std::filesystem::path& directory) {
+    if (run.best_epoch == 0) return std::shared_ptr<const model::AdaptedNetwork>{};
+    auto options = spec.options;
+    options.epochs_limit = run.best_epoch;
+    std::ranges::fill(rows.fold, 0);
+    auto again = train_adapter(table.data, rows, options, weights, directory / "refit");
+    if (!again) return again.error();
+    std::error_code error;
+    std::filesystem::rename(again->adapter, run.adapter, error);
+    if (error) return Error{Code::kIo, "rename " + again->adapter.string() + ": " + error.message()};
+    std::filesystem::remove_all(directory / "refit", error);
+    auto refitted = model::AdaptedNetwork::load(weights, run.adapter);
+    if (!refitted) return refitted.error();
+    return std::make_shared<const model::AdaptedNetwork>(std::move(*refitted));
 }
 
 std::vector<float> hand_matrix(const TaskTable& table) {

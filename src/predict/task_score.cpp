@@ -134,6 +134,15 @@ Frame of_all_deals(const Frame& f) {
     return all;
 }
 
+Frame flattened(const Frame& f) {
+    Frame flat{TaskKind::kBinary, 1, f.target, {}, {}, {}, {std::vector<std::int32_t>(f.target.size(), 0)}, 1, 1};
+    for (const float weight : f.weight) flat.weight.insert(flat.weight.end(), f.columns, weight / static_cast<float>(f.columns));
+    for (auto [rows, to] : {std::pair{&f.learned, &flat.learned}, {&f.judged, &flat.judged}})
+        for (const auto r : *rows)
+            for (std::size_t k = 0; k < f.columns; ++k) to->push_back(r * f.columns + k);
+    return flat;
+}
+
 Scores network_scores(const Frame& f, const model::TargetScale& scale, std::span<const float> outputs) {
     const std::size_t rows = f.target.size(), width = outputs.size() / rows;
     Scores z(rows * f.columns);

@@ -1,5 +1,5 @@
 // Scores of a task's rows by one method, and what makes predictions of them: a calibration fitted on out-of-fold scores.
-// Z columns of a score: C for classes more than two, else 1. Threads: pure functions.
+// Z columns of a score: C for classes more than two and for labels, else 1. Threads: pure functions.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@ namespace perennial::predict {
 // What a task is in numbers, for all the helpers.
 struct Frame {
     model::TaskKind kind;
-    std::size_t columns;           // Z = C for classes more than two, else 1
-    std::vector<float> target, weight;
+    std::size_t columns;           // Z = C for classes more than two and for labels, else 1
+    std::vector<float> target, weight;  // [R, C] of labels, else [R]; [R]
     std::vector<std::size_t> learned, judged;
     std::vector<std::vector<std::int32_t>> deals;  // [repeats][R] folds of the learned rows; a row is predicted out of fold once a deal
     double mean = 1, variance = 1; // of the targets that are learned, where they are values
@@ -25,6 +25,10 @@ using Scores = std::vector<double>;
 
 // The frame of out-of-fold scores: the rows of every deal, all deals together weighing as much as one.
 Frame of_all_deals(const Frame& f);
+
+// Labels as questions of two classes, each a row of its own: scores [R, C] are then [R C, 1]. What calibrates and mixes them is the
+// same for all. A row's labels weigh as much as the row.
+Frame flattened(const Frame& f);
 
 bool is_class(model::TaskKind kind) noexcept;  // two or more
 

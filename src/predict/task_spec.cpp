@@ -26,6 +26,7 @@ public:
         if (spec_.builtin.empty() == spec_.labels.empty())
             return Error{Code::kInvalid, fmt::format("{}: want either labels = \"FILE.csv\" or builtin = \"{}\", got {}", origin_, fmt::join(kBuiltinTasks, "|"), spec_.builtin.empty() ? "neither" : "both")};
         if (spec_.name.empty()) spec_.name = spec_.builtin.empty() ? spec_.labels.stem().string() : spec_.builtin;
+        if (spec_.builtin == "category") spec_.classification = false, spec_.options.kind = model::TaskKind::kMultilabel;
         if (spec_.builtin == "amount") spec_.classification = false, spec_.options.kind = model::TaskKind::kAmount;
         if (auto status = checked(); !status) return Error{Code::kInvalid, fmt::format("{}: {}", origin_, status.error().message)};
         return std::move(spec_);
@@ -113,7 +114,13 @@ private:
         if (key == "horizon_days") return real(key, node, 1, 3650, spec_.horizon_days);
         if (key == "as_of_count") return whole(key, node, 1, 1000, spec_.as_of_count);
         if (key == "as_of_every_days") return real(key, node, 1, 3650, spec_.as_of_every_days);
-        if (key == "categories") return whole(key, node, 1, 200, spec_.categories);
+        if (key == "categories") return whole(key, node, 2, 200, spec_.categories);
+        if (key == "category_level") {
+            const auto value = node.value<std::string>();
+            if (!node.is_string() || (*value != "leaf" && *value != "top")) return fail(key, node, "leaf|top");
+            spec_.top_level_categories = *value == "top";
+            return true;
+        }
         if (key == "as_of") {
             std::vector<std::string> moments;
             if (!texts(key, node, moments)) return false;
@@ -127,7 +134,7 @@ private:
         if (key == "columns") return table(key, node, &SpecParser::read_column);
         if (key == "split") return table(key, node, &SpecParser::read_split);
         if (key == "train") return table(key, node, &SpecParser::read_train);
-        problem_ = fmt::format("{}:{}: '{}': want one of name, kind, labels, builtin, classes, horizon_days, as_of, as_of_count, as_of_every_days, categories, [columns], [split], [train]",
+        problem_ = fmt::format("{}:{}: '{}': want one of name, kind, labels, builtin, classes, horizon_days, as_of, as_of_count, as_of_every_days, categories, category_level, [columns], [split], [train]",
                                origin_, node.source().begin.line, key);
         return false;
     }

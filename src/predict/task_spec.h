@@ -20,7 +20,7 @@ namespace perennial::predict {
 //   refund       the same: 1 when something is sent back
 //   high_spend   the same: 1 when more is spent than the median of those who spend anything
 //   amount       the same: money spent, refunds not taken off
-//   category     of who buys something: the category of the first line (the commonest ones, the rest is "other")
+//   category     the same, of each category by itself: 1 when something of it is bought (the commonest ones)
 inline constexpr std::string_view kBuiltinTasks[] = {"churn", "purchase", "refund", "high_spend", "amount", "category"};
 
 struct TaskSpec {
@@ -35,7 +35,8 @@ struct TaskSpec {
     std::vector<UtcTime> as_of;                      // moments of built-in labels; empty: the next two say
     std::int64_t as_of_count = 4;
     double as_of_every_days = 30;                    // back from the last moment whose horizon is known
-    std::int64_t categories = 8;                     // classes of `category` beside "other"
+    std::int64_t categories = 20;                    // of `category`: at most so many, the most bought
+    bool top_level_categories = false;               // their names cut at the first '>', '/' or '|'
     double held_out = 0.3;                           // share of the customers that judge
     std::int64_t folds = 3;
     std::int64_t labels_limit = 0;                   // learn from so many labels, drawn by seed; 0: all

@@ -10,9 +10,9 @@
 namespace perennial::predict {
 
 // time_head: what the pretrained network says of a purchase within the horizon, without any label. fused: trees that read
-// the network's score and the time head beside hand features.
-enum Source : std::size_t { kLinear, kTrees, kNetwork, kTimeHead, kFused, kSources };
-inline constexpr std::array<const char*, kSources> kSourceNames{"linear", "trees", "network", "time_head", "fused"};
+// the network's score and the time head beside hand features. own_share: of a category in what the customer bought.
+enum Source : std::size_t { kLinear, kTrees, kNetwork, kTimeHead, kFused, kOwnShare, kSources };
+inline constexpr std::array<const char*, kSources> kSourceNames{"linear", "trees", "network", "time_head", "fused", "own_share"};
 
 // Scores of each method, none: it does not answer.
 using SourceScores = std::array<Scores, kSources>;
@@ -26,7 +26,7 @@ struct Stack {
     Scores mixed(const Frame& f, const SourceScores& scores) const;
 };
 
-// 1,820 mixtures are tried, each O(rows Z). `slopes`: of each method's score, where labels are too few to say.
+// 1,820 mixtures of five are tried, each O(rows Z). `slopes`: of each method's score, where labels are too few to say.
 Stack fit_stack(const Frame& f, const SourceScores& out_of_fold, const std::array<double, kSources>& slopes);
 
 }  // namespace perennial::predict

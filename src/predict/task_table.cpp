@@ -48,12 +48,6 @@ double money_of(std::span<const Event> events, Currency currency) {
     return major_units({std::max<std::int64_t>(minor, 0)}, currency);
 }
 
-std::string category_of(const ShopData& data, const Event& e) {
-    if (!e.category.empty()) return e.category;
-    const auto product = data.catalog.find(e.product);
-    return product ? data.catalog[*product].category : std::string();
-}
-
 std::vector<UtcTime> moments(const ShopData& data, const TaskSpec& spec) {
     if (!spec.as_of.empty()) return spec.as_of;
     std::vector<UtcTime> times;
@@ -90,8 +84,11 @@ Result<Labels> builtin_labels(const ShopData& data, const TaskSpec& spec) {
             return Error{Code::kInvalid, fmt::format("as_of: want moments whose {:.0f} days are over by {}, got {}", spec.horizon_days, iso_date(data.last_time), iso_date(time))};
     if (times.empty())
         return Error{Code::kInvalid, fmt::format("{}: want a history longer than the horizon of {:.0f} days, got {:.0f} days", spec.builtin, spec.horizon_days, data.days())};
-    std::vector<std::string> category;  // beside labels.rows
-    std::map<std::string, std::size_t> counts;
+    if (spec.builtin == "category") {
+        auto categories = find_categories(data, spec.top_level_categories, static_cast<std::size_t>(spec.categories), times.front());
+        if (!categories) return categories.error();
+        labels.categories = std::move(*categories);
+    }
     for (const auto time : times)
         for (std::size_t c = 0; c < data.timelines.size(); ++c) {
             const auto& timeline = data.timelines[c];
@@ -107,26 +104,19 @@ Result<Labels> builtin_labels(const ShopData& data, const TaskSpec& spec) {
             } else if (spec.builtin == "refund") {
                 label.target = std::ranges::find(ahead, Kind::kOrderRefunded, &Event::kind) != ahead.end() ? 1.0f : 0.0f;
             } else if (spec.builtin == "category") {
-                if (!next) continue;
-                category.push_back(category_of(data, *next));
-                ++counts[category.back()];
+                const auto first = labels.targets.size();
+                labels.targets.resize(first + labels.categories.size());
+                for (const auto& e : ahead) {
+                    if (e.kind != Kind::kOrderCompleted) continue;
+                    if (const auto category = labels.categories.of(e)) labels.targets[first + *category] = label.target = 1;
+                }
             } else {
                 label.target = static_cast<float>(money_of(ahead, data.currency));
             }
             labels.rows.push_back(label);
         }
     if (spec.builtin == "category") {
-        std::vector<std::pair<std::size_t, std::string>> order;
-        for (const auto& [name, count] : counts)
-            if (!name.empty() && name != "other") order.emplace_back(count, name);
-        std::ranges::stable_sort(order, std::ranges::greater{}, &std::pair<std::size_t, std::string>::first);
-        order.resize(std::min(order.size(), static_cast<std::size_t>(spec.categories)));
-        for (auto& [count, name] : order) labels.classes.push_back(name);
-        labels.classes.emplace_back("other");
-        for (std::size_t r = 0; r < labels.rows.size(); ++r) {
-            const auto found = std::ranges::find(labels.classes, category[r]);
-            labels.rows[r].target = static_cast<float>(std::min<std::ptrdiff_t>(found - labels.classes.begin(), static_cast<std::ptrdiff_t>(labels.classes.size()) - 1));
-        }
+        labels.classes = labels.categories.names;
     } else if (spec.builtin == "high_spend") {
         std::vector<float> spent;
         for (const auto& label : labels.rows)
@@ -178,7 +168,7 @@ Result<TaskTable> make_task_table(const ShopData& data, std::span<const sequence
         return Error{Code::kInvalid, fmt::format("task {}: want labels of at least 2 customers to learn from and 1 to judge by, got {} and {} held-out labels", spec.name, first_target.size(), judged.size())};
     std::vector<std::array<std::uint64_t, 3>> order;  // class, hash, customer
     for (const auto& [customer, target] : first_target)
-        order.push_back({labels.classes.empty() ? static_cast<std::uint64_t>(target > 0) : static_cast<std::uint64_t>(target), hash64(data.sequences[customer].customer, spec.options.seed), customer});
+        order.push_back({labels.classes.empty() || labels.categories.size() > 0 ? static_cast<std::uint64_t>(target > 0) : static_cast<std::uint64_t>(target), hash64(data.sequences[customer].customer, spec.options.seed), customer});
     std::ranges::sort(order);
     std::map<std::size_t, std::int32_t> fold;
     const auto folds = static_cast<std::size_t>(std::min<std::int64_t>(spec.folds, static_cast<std::int64_t>(first_target.size())));
@@ -194,6 +184,7 @@ Result<TaskTable> make_task_table(const ShopData& data, std::span<const sequence
         latest = std::max(latest, labels.rows[i].time);
     }
     table.rhythm = rhythm_before(data, first);
+    table.categories = labels.categories;
 
     auto& d = table.data;
     d.products = static_cast<std::int32_t>(products);
@@ -223,7 +214,13 @@ Result<TaskTable> make_task_table(const ShopData& data, std::span<const sequence
         table.rows.sequence.push_back(place.at(label.customer));
         table.rows.end.push_back(static_cast<std::int64_t>(known.size()));
         table.rows.gap_days.push_back(known.empty() ? 0.0f : static_cast<float>(std::clamp(days_between({known.back().time_ms}, label.time), 0.0, 1e5)));
-        table.rows.target.push_back(label.target);
+        if (labels.categories.size() == 0) table.rows.target.push_back(label.target);
+        else {
+            const auto several = std::span(labels.targets).subspan(all[k] * labels.categories.size(), labels.categories.size());
+            table.rows.target.insert(table.rows.target.end(), several.begin(), several.end());
+            const auto own = own_history(labels.categories, data.timelines[label.customer], label.time);
+            table.own.insert(table.own.end(), own.begin(), own.end());
+        }
         table.rows.weight.push_back(label.weight);
         table.rows.fold.push_back(judges ? model::kOnlyPredicted : fold.at(label.customer));
         const auto features = task_features(data.timelines[label.customer], label.time, table.rhythm);

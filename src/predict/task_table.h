@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/task_data.h"
+#include "predict/categories.h"
 #include "predict/shop_data.h"
 #include "predict/task_spec.h"
 
@@ -23,6 +24,8 @@ struct Label {
 struct Labels {
     std::vector<Label> rows;
     std::vector<std::string> classes;  // names, in the order of their numbers; none for values
+    Categories categories;             // of a built-in category task; a row's own target is then whether any is bought
+    std::vector<float> targets;        // [rows, C] of them
 };
 
 // Labels of spec.builtin. Errors: kInvalid when the shop's history is too short for the horizon.
@@ -35,6 +38,8 @@ struct TaskTable {
     std::vector<UtcTime> time;          // [R]
     std::vector<bool> held_out;         // [R]
     profile::ShopRhythm rhythm;         // before the first row: what the features read
+    Categories categories;              // as in Labels
+    std::vector<float> own;             // [R, C, kOwnColumns] own_history() of them
 };
 
 // Other folds of the learned rows, as many, dealt to customers anew by `seed`; -1: only predicted. [R]

@@ -63,6 +63,10 @@ TEST(TaskSpec, says_file_line_key_wanted_and_got) {
     EXPECT_EQ(message("builtin = \"churn\"\n[train]\nmethod = \"lroa\"\n"), "shop/t.toml:3: train.method: want head|full|lora|prefix, got 'lroa'");
     EXPECT_EQ(message("builtin = \"chrn\"\n"), "shop/t.toml:1: builtin: want churn|purchase|refund|high_spend|amount|category, got 'chrn'");
     EXPECT_EQ(message("builtin = \"churn\"\nhorizon_days = \"long\"\n"), "shop/t.toml:2: horizon_days: want a number 1 to 3650, got 'long'");
+    EXPECT_EQ(message("builtin = \"category\"\ncategories = 1\n"), "shop/t.toml:2: categories: want a whole number 2 to 200, got 1");
+    EXPECT_EQ(message("builtin = \"category\"\ncategory_level = \"middle\"\n"), "shop/t.toml:2: category_level: want leaf|top, got 'middle'");
+    EXPECT_EQ(message("builtin = \"category\"\n[train]\nclass_weights = \"balanced\"\n"), "shop/t.toml: class_weights: want none for a multilabel task, which has no classes");
+    EXPECT_EQ(message("builtin = \"category\"\n[train]\nearly_stop = \"hit_rate\"\n"), "accepted");
     EXPECT_EQ(message("labels = \"l.csv\"\n[split]\nheld_out = 1.5\n"), "shop/t.toml:3: split.held_out: want a number 0.01 to 0.99, got 1.5");
     EXPECT_EQ(message("labels = \"l.csv\"\n[columns]\ncustmer = \"id\"\n"), "shop/t.toml:3: columns.custmer: want one of customer, time, label, weight");
     EXPECT_EQ(message("labels = \"l.csv\"\nname = \"../up\"\n"), "shop/t.toml:2: name: want at most 64 of a-z, 0-9, - and _: it names a folder, got '../up'");
@@ -104,6 +108,78 @@ TEST(TaskLabels, count_what_happens_from_the_moment_on_and_within_the_horizon) {
     EXPECT_EQ(targets("amount"), (std::vector<float>{10, 0, 10}));
     spec.as_of = {after_days({1'300'000'000'000}, 120)};
     EXPECT_FALSE(builtin_labels(data, spec).ok()) << "the horizon is not over yet";
+}
+
+// Products of two levels: cups are bought most, then plates, then chairs; d has no category.
+ShopData categorised_shop() {
+    ShopData data;
+    data.vocabulary = sequence::Vocabulary({"a", "b", "c", "d"});
+    std::vector<catalog::Product> products;
+    for (const auto& [id, category] : {std::pair{"a", "kitchen > cups"}, {"b", "kitchen > plates"}, {"c", "garden / chairs"}, {"d", "other"}}) {
+        catalog::Product product;
+        product.id = id, product.category = category;
+        products.push_back(std::move(product));
+    }
+    data.catalog = catalog::Catalog(std::move(products));
+    const auto buys = [](double day, const char* product, const char* order) { return event_at(Kind::kOrderCompleted, day, product, 1000, order); };
+    add_customer(data, "u:first", {buys(0.1, "a", "1"), buys(0.2, "a", "1"), buys(50, "a", "2"), buys(105, "b", "3"), buys(106, "a", "4")});
+    add_customer(data, "u:second", {buys(10, "b", "5"), buys(10.1, "c", "5"), buys(100, "d", "6"), buys(131, "a", "7")});
+    add_customer(data, "u:third", {buys(20, "d", "8")});
+    return data;
+}
+
+TEST(TaskCategories, each_is_true_by_itself_of_what_is_bought_within_the_horizon) {
+    const auto data = categorised_shop();
+    TaskSpec spec = parse_task_spec("builtin = \"category\"\ncategories = 2\n", "t.toml").value();
+    spec.horizon_days = 30;
+    spec.as_of = {after_days({1'300'000'000'000}, 100)};
+    const auto labels = builtin_labels(data, spec).value();
+    EXPECT_EQ(labels.classes, (std::vector<std::string>{"kitchen > cups", "kitchen > plates"}));
+    EXPECT_EQ(labels.targets, (std::vector<float>{1, 1, 0, 0, 0, 0})) << "the first bought of both, the others of neither";
+    ASSERT_EQ(labels.rows.size(), 3u);
+    EXPECT_EQ(labels.rows[0].target, 1) << "any of them";
+    EXPECT_EQ(labels.rows[1].target, 0);
+    EXPECT_EQ(labels.categories.left_out, 1u) << "chairs";
+    EXPECT_NEAR(labels.categories.left_out_share, 3.0 / 10, 1e-12) << "a line of chairs and two of no category among ten";
+    // Before day 100: four purchase days; cups on two of them, plates on one; a prior of one half of a day in one.
+    EXPECT_NEAR(labels.categories.popularity[0], 2.5 / 5, 1e-12);
+    EXPECT_NEAR(labels.categories.popularity[1], 1.5 / 5, 1e-12);
+
+    spec.top_level_categories = true;
+    EXPECT_EQ(builtin_labels(data, spec)->classes, (std::vector<std::string>{"kitchen", "garden"}));
+    EXPECT_EQ(builtin_labels(data, spec)->targets, (std::vector<float>{1, 0, 0, 0, 0, 0}));
+    const auto none = random_shop(1, 5);
+    spec.as_of.clear();
+    EXPECT_EQ(builtin_labels(none, spec).error().message, "category: want products of at least 2 categories that were bought, got 0");
+}
+
+TEST(TaskCategories, own_history_counts_days_before_the_moment_and_leans_on_popularity) {
+    const auto data = categorised_shop();
+    const auto at = [](double day) { return after_days({1'300'000'000'000}, day); };
+    const auto categories = find_categories(data, false, 3, at(100)).value();
+    ASSERT_EQ(categories.names, (std::vector<std::string>{"kitchen > cups", "kitchen > plates", "garden / chairs"}));
+    const auto own = own_history(categories, data.timelines[0], at(105));  // the plates of that very moment are not known
+    const double share = (2 + kOwnSharePrior * categories.popularity[0]) / (2 + kOwnSharePrior), never = kOwnSharePrior * categories.popularity[1] / (2 + kOwnSharePrior);
+    EXPECT_NEAR(double{own[0]}, std::log(share / (1 - share)), 1e-5);
+    EXPECT_EQ(own[1], 2) << "two lines of one day are one";
+    EXPECT_FLOAT_EQ(own[2], 55);
+    EXPECT_NEAR(double{own[3]}, std::log(never / (1 - never)), 1e-5);
+    EXPECT_EQ(own[4], 0);
+    EXPECT_TRUE(std::isnan(own[5]));
+    event::Event named = event_at(Kind::kOrderCompleted, 1, "a", 1000, "9");
+    named.category = "garden / chairs";
+    EXPECT_EQ(categories.of(named), 2u) << "what the event says goes before its product's category";
+    named.category = "unheard of";
+    EXPECT_FALSE(categories.of(named));
+}
+
+TEST(TaskScore, labels_become_rows_of_their_own) {
+    const Frame f{model::TaskKind::kMultilabel, 3, {1, 0, 0, 0, 1, 1}, {2, 4}, {1}, {0}, {{0, 0}}, 1, 1};
+    const auto flat = flattened(f);
+    EXPECT_EQ(flat.target, f.target);
+    EXPECT_EQ(flat.learned, (std::vector<std::size_t>{3, 4, 5}));
+    EXPECT_EQ(flat.judged, (std::vector<std::size_t>{0, 1, 2}));
+    for (std::size_t i = 0; i < 6; ++i) EXPECT_FLOAT_EQ(flat.weight[i], i < 3 ? 2.0f / 3 : 4.0f / 3);
 }
 
 TEST(TaskTable, nothing_at_or_after_a_label_reaches_its_row) {

@@ -163,7 +163,7 @@ model::Adapter TaskNetwork::adapter() const {
 at::Tensor task_loss(const at::Tensor& outputs, model::TaskKind kind, const model::TargetScale& scale, std::span<const float> target,
                      std::span<const float> weight, double smoothing) {
     const auto rows = outputs.size(0);
-    const auto y = copied(target, {rows}), w = copied(weight, {rows});
+    const auto y = kind == model::TaskKind::kMultilabel ? copied(target, {rows, outputs.size(1)}) : copied(target, {rows}), w = copied(weight, {rows});
     at::Tensor loss;
     switch (kind) {
         case model::TaskKind::kBinary: {
@@ -176,6 +176,9 @@ at::Tensor task_loss(const at::Tensor& outputs, model::TaskKind kind, const mode
             loss = -(1 - smoothing) * log_p.gather(1, y.to(at::kLong).unsqueeze(1)).squeeze(1) - smoothing * log_p.mean(1);
             break;
         }
+        case model::TaskKind::kMultilabel:
+            loss = (at::softplus(outputs) - (y * (1 - smoothing) + smoothing / 2) * outputs).mean(1);
+            break;
         case model::TaskKind::kRegression: {
             const auto off = outputs.select(1, 0) - (y - scale.mean) / scale.scale;
             loss = 0.5 * off * off;

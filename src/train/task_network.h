@@ -17,7 +17,7 @@ struct TaskBatch {
     Batch histories;                       // one sequence a row; a row without history has none
     std::vector<std::int64_t> last, gap;   // [R] last position, -1: none; row of the request tables
     std::vector<float> extra;              // [R, E] as the head takes them
-    std::vector<float> target, weight;     // [R]
+    std::vector<float> target, weight;     // [R, T], [R]
     PrefixLayout prefix;                   // made by finish() for method prefix
 
     std::size_t rows() const noexcept { return last.size(); }
@@ -57,7 +57,8 @@ private:
     std::vector<std::size_t> lora_places_;  // of base_'s parameters, one for each pair (a, b) of body_
 };
 
-// Sum over rows of weight times loss; targets of classes are smoothed towards all classes by `smoothing`.
+// Sum over rows of weight times loss (of several labels their mean); targets of classes are smoothed towards all classes by
+// `smoothing`. outputs [R, O], target [R, T], weight [R].
 at::Tensor task_loss(const at::Tensor& outputs, model::TaskKind kind, const model::TargetScale& scale, std::span<const float> target,
                      std::span<const float> weight, double smoothing);
 

@@ -145,13 +145,15 @@ protected:
 TEST_F(Task, every_method_and_kind_is_served_as_it_was_trained) {
     auto set = planted(5, 60);
     for (const auto method : {Method::kHead, Method::kFull, Method::kLora, Method::kPrefix})
-        for (const auto kind : {TaskKind::kBinary, TaskKind::kMulticlass, TaskKind::kRegression, TaskKind::kAmount}) {
+        for (const auto kind : {TaskKind::kBinary, TaskKind::kMulticlass, TaskKind::kRegression, TaskKind::kAmount, TaskKind::kMultilabel}) {
             auto o = options(method);
             o.kind = kind;
             o.classes = 3;
             o.head_hidden = kind == TaskKind::kRegression ? 5 : 0;
             Rng rng(7);
-            for (auto& target : set.rows.target) target = kind == TaskKind::kBinary || kind == TaskKind::kMulticlass ? static_cast<float>(rng.below(2)) : static_cast<float>(rng.below(3)) * 10.0f;
+            set.rows.target.resize(set.rows.size() * model::target_count(kind, o.classes));
+            const bool discrete = kind == TaskKind::kBinary || kind == TaskKind::kMulticlass || kind == TaskKind::kMultilabel;
+            for (auto& target : set.rows.target) target = discrete ? static_cast<float>(rng.below(2)) : static_cast<float>(rng.below(3)) * 10.0f;
             const auto out = scratch.path() / "run";
             ASSERT_TRUE(train_task(set.data, set.rows, o, weights, out).ok());
             const auto loaded = model::AdaptedNetwork::load(weights, out / "adapter.safetensors");
@@ -239,6 +241,47 @@ TEST_F(Task, a_planted_order_is_learned_by_lora_and_full) {
         ASSERT_TRUE(train_task(set.data, set.rows, o, weights, scratch.path() / "run").ok());
         EXPECT_GT(accuracy(outputs(scratch.path() / "run", "all", set.rows.size()), set, true), 0.85) << model::name(method);
         EXPECT_GT(accuracy(outputs(scratch.path() / "run", "out_of_fold", set.rows.size()), set, false), 0.8) << model::name(method);
+    }
+}
+
+// Label k: product k is among the history. The last label is chance.
+Set planted_labels(std::uint64_t seed, std::size_t customers, std::size_t labels) {
+    auto set = planted(seed, customers);
+    Rng rng(seed + 1);
+    set.rows.target.clear();
+    for (std::size_t c = 0; c < customers; ++c) {
+        const auto begin = set.data.product.begin() + set.data.offsets[c], end = set.data.product.begin() + set.data.offsets[c + 1];
+        for (std::size_t k = 0; k + 1 < labels; ++k) set.rows.target.push_back(std::find(begin, end, static_cast<std::int32_t>(k)) != end ? 1.0f : 0.0f);
+        set.rows.target.push_back(rng.chance(0.3) ? 1.0f : 0.0f);
+    }
+    return set;
+}
+
+TEST_F(Task, each_of_several_planted_labels_is_learned_by_every_method_and_chance_by_none) {
+    constexpr std::size_t kLabels = 4;
+    const auto set = planted_labels(23, 700, kLabels);
+    for (const auto method : {Method::kHead, Method::kLora, Method::kPrefix, Method::kFull}) {
+        auto o = options(method);
+        o.kind = TaskKind::kMultilabel;
+        o.classes = kLabels;
+        o.epochs_limit = o.patience = 25;
+        o.weight_decay = 0;
+        o.learning_rate = 1e-2;
+        ASSERT_TRUE(train_task(set.data, set.rows, o, weights, scratch.path() / "run").ok());
+        const auto all = outputs(scratch.path() / "run", "all", set.rows.size(), kLabels);
+        for (std::size_t k = 0; k < kLabels; ++k) {
+            std::vector<double> said;
+            std::vector<float> truth;
+            for (std::size_t r = 0; r < set.rows.size(); ++r) {
+                if (set.rows.fold[r] >= 0) continue;
+                said.push_back(double{all[r * kLabels + k]});
+                truth.push_back(set.rows.target[r * kLabels + k]);
+            }
+            const double auc = model::measure(model::Metric::kAuc, TaskKind::kBinary, said, truth, std::vector<float>(said.size(), 1));
+            // A frozen network of random tensors remembers less than one that may change.
+            if (k + 1 < kLabels) EXPECT_GT(auc, method == Method::kHead || method == Method::kPrefix ? 0.75 : 0.9) << model::name(method) << " label " << k;
+            else EXPECT_NEAR(auc, 0.5, 0.15) << model::name(method);
+        }
     }
 }
 
@@ -341,7 +384,17 @@ TEST_F(Task, wrong_targets_and_rows_are_refused) {
     const auto wrong = train_task(set.data, set.rows, options(Method::kHead), weights, scratch.path() / "run");
     ASSERT_FALSE(wrong.ok());
     EXPECT_NE(wrong.error().message.find("target: want a class 0 to 1, got 2 at row 0"), std::string::npos) << wrong.error().message;
+    auto several = options(Method::kHead);
+    several.kind = TaskKind::kMultilabel;
+    several.classes = 3;
+    EXPECT_NE(train_task(set.data, set.rows, several, weights, scratch.path() / "run").error().message.find("target: want 3 numbers a row, got 1"), std::string::npos);
+    auto labels = planted_labels(5, 20, 3);
+    labels.rows.target[7] = 0.5f;
+    EXPECT_NE(train_task(labels.data, labels.rows, several, weights, scratch.path() / "run").error().message.find("target: want a class 0 to 1, got 0.5 at row 2"), std::string::npos);
     set.rows.target[0] = 1;
+    set.rows.target.pop_back();
+    EXPECT_NE(train_task(set.data, set.rows, options(Method::kHead), weights, scratch.path() / "run").error().message.find("target: want as many numbers for each of 20 rows, got 19"), std::string::npos);
+    set.rows.target.push_back(1);
     set.rows.end[4] = 99;
     EXPECT_NE(train_task(set.data, set.rows, options(Method::kHead), weights, scratch.path() / "run").error().message.find("end: want 0 to"), std::string::npos);
 }

@@ -44,6 +44,8 @@ struct Task {
     model::Adapter shape;
     std::vector<float> weight;         // [R] row weight times class weight
     std::vector<float> states;         // [R, D] with method head: computed once
+    std::size_t targets() const { return model::target_count(options.kind, options.classes); }
+    std::span<const float> target(std::size_t row) const { return std::span(rows.target).subspan(row * targets(), targets()); }
     std::size_t outputs() const { return model::output_count(options.kind, options.classes); }
 };
 
@@ -75,7 +77,8 @@ TaskBatch packed(const Task& task, std::span<const std::size_t> chosen, Rng* cha
             if (known > 1) kept = 1 + static_cast<std::int64_t>(chance->below(static_cast<std::uint64_t>(known)));
         }
         append_row(task.data, task.rows, row, kept, task.shape, batch);
-        batch.target.push_back(task.rows.target[row]);
+        const auto target = task.target(row);
+        batch.target.insert(batch.target.end(), target.begin(), target.end());
         batch.weight.push_back(task.weight[row]);
     }
     if (chance && o.mask_share > 0)
@@ -97,7 +100,7 @@ at::Tensor frozen_states(const Task& task, std::span<const std::size_t> chosen) 
 std::vector<float> starting_bias(const Task& task, std::span<const std::size_t> rows) {
     const auto& o = task.options;
     const auto weight = [&](std::size_t r) { return double{task.weight[r]}; };
-    const auto target = [&](std::size_t r) { return double{task.rows.target[r]}; };
+    const auto target = [&](std::size_t r) { return double{task.target(r)[0]}; };
     if (o.kind == TaskKind::kRegression) return {0};
     if (o.kind == TaskKind::kAmount) {
         double any = kOddsPrior, none = kOddsPrior, mass = 0, mean = 0, squares = 0;
@@ -111,6 +114,15 @@ std::vector<float> starting_bias(const Task& task, std::span<const std::size_t> 
         }
         const double sigma = std::max(mass > 0 ? std::sqrt(squares / mass) : 1.0, 2 * model::kSigmaMin) - model::kSigmaMin;
         return {static_cast<float>(std::log(any / none)), static_cast<float>(mean), static_cast<float>(std::log(std::expm1(sigma)))};
+    }
+    if (o.kind == TaskKind::kMultilabel) {
+        std::vector<float> bias;
+        for (std::size_t k = 0; k < task.targets(); ++k) {
+            double yes = kOddsPrior, no = kOddsPrior;
+            for (const auto r : rows) (task.target(r)[k] > 0.5f ? yes : no) += weight(r);
+            bias.push_back(static_cast<float>(std::log(yes / no)));
+        }
+        return bias;
     }
     const std::size_t classes = o.kind == TaskKind::kBinary ? 2 : static_cast<std::size_t>(o.classes);
     std::vector<double> counts(classes, kOddsPrior);
@@ -318,20 +330,24 @@ double metric_of(const Task& task, std::span<const std::size_t> rows, std::span<
     for (std::size_t i = 0; i < rows.size(); ++i) {
         const auto row = outputs.subspan(rows[i] * width, width);
         model::to_prediction(o.kind, task.shape.scale, row, std::span(predictions).subspan(i * columns, columns));
-        targets.push_back(task.rows.target[rows[i]]);
+        const auto target = task.target(rows[i]);
+        targets.insert(targets.end(), target.begin(), target.end());
         weights.push_back(task.rows.weight[rows[i]]);
-        loss += double{task.weight[rows[i]]} * model::row_loss(o.kind, task.shape.scale, row, targets.back());
+        loss += double{task.weight[rows[i]]} * model::row_loss(o.kind, task.shape.scale, row, target);
         mass += double{task.weight[rows[i]]};
     }
     return o.early_stop == model::Metric::kLoss ? loss / mass : model::measure(o.early_stop, o.kind, predictions, targets, weights);
 }
 
 Status check_targets(const model::TaskRows& rows, const TaskOptions& o) {
-    for (std::size_t r = 0; r < rows.size(); ++r) {
+    const std::size_t wanted = model::target_count(o.kind, o.classes);
+    if (rows.targets() != wanted) return Error{Code::kInvalid, fmt::format("task rows: target: want {} numbers a row, got {}", wanted, rows.targets())};
+    for (std::size_t t = 0; t < rows.target.size(); ++t) {
+        const auto r = t / wanted;
         if (rows.fold[r] < 0) continue;
-        const float y = rows.target[r];
-        const float classes = o.kind == TaskKind::kBinary ? 2 : static_cast<float>(o.classes);
-        const bool discrete = o.kind == TaskKind::kBinary || o.kind == TaskKind::kMulticlass;
+        const float y = rows.target[t];
+        const float classes = o.kind == TaskKind::kMulticlass ? static_cast<float>(o.classes) : 2;
+        const bool discrete = o.kind == TaskKind::kBinary || o.kind == TaskKind::kMulticlass || o.kind == TaskKind::kMultilabel;
         if (discrete ? !(y >= 0 && y < classes && y == std::floor(y)) : o.kind == TaskKind::kAmount && y < 0)
             return Error{Code::kInvalid, fmt::format("task rows: target: want {}, got {} at row {}", discrete ? fmt::format("a class 0 to {}", classes - 1) : "an amount of 0 or more", y, r)};
     }
