@@ -82,14 +82,13 @@ double Comparator::likeness(std::uint32_t a, std::size_t field_a, std::uint32_t 
     return jaro_winkler(records_.text(field_a, x), records_.text(field_b, y));
 }
 
-unsigned Comparator::field_level(std::uint32_t a, std::size_t field_a, std::uint32_t b, std::size_t field_b) const noexcept {
-    const auto x = records_.id(a, field_a), y = records_.id(b, field_b);
+unsigned Comparator::field_level(std::uint32_t a, std::uint32_t b, std::size_t field) const noexcept {
+    const auto x = records_.id(a, field), y = records_.id(b, field);
     if (x == Records::kMissing || y == Records::kMissing) return 0;
-    const auto kind = records_.fields()[field_a].kind;
+    const auto kind = records_.fields()[field].kind;
     const auto equal = static_cast<unsigned>(level_names(kind).size()) - 1;
-    if (field_a == field_b && x == y) return equal;
-    const auto left = records_.text(field_a, x), right = records_.text(field_b, y);
-    if (field_a != field_b && left == right) return equal;
+    if (x == y) return equal;
+    const auto left = records_.text(field, x), right = records_.text(field, y);
     switch (kind) {
         case FieldKind::kGivenName:
         case FieldKind::kFamilyName: return step(jaro_winkler(left, right), kNameSteps);
@@ -97,15 +96,15 @@ unsigned Comparator::field_level(std::uint32_t a, std::size_t field_a, std::uint
         case FieldKind::kCategory: return 1;
         case FieldKind::kDate: {
             if (day_and_month_swapped(left, right) || damerau_within(left, right, 1) <= 1) return 4;
-            const auto &d = records_.value(field_a, x), &e = records_.value(field_b, y);
+            const auto &d = records_.value(field, x), &e = records_.value(field, y);
             if (d.day == Records::kNoDay || e.day == Records::kNoDay) return 1;
             const auto days = std::abs(std::int64_t{d.day} - e.day);
             return days <= 31 ? 3 : days <= 366 ? 2 : 1;
         }
         case FieldKind::kEmail: {
             if (damerau_within(left, right, 2) <= 2) return 4;
-            const auto local = left.substr(0, records_.value(field_a, x).local);
-            if (!local.empty() && local == right.substr(0, records_.value(field_b, y).local)) return 3;
+            const auto local = left.substr(0, records_.value(field, x).local);
+            if (!local.empty() && local == right.substr(0, records_.value(field, y).local)) return 3;
             return jaro_winkler(left, right) >= kEmailStep ? 2 : 1;
         }
         case FieldKind::kPhone:
@@ -117,25 +116,35 @@ unsigned Comparator::field_level(std::uint32_t a, std::size_t field_a, std::uint
     return 1;
 }
 
+// Of two names whose likeness is known already: most of the time of a comparison goes into that.
+unsigned Comparator::name_level(std::uint32_t a, std::size_t field_a, std::uint32_t b, std::size_t field_b, double likeness) const noexcept {
+    const auto x = records_.id(a, field_a), y = records_.id(b, field_b);
+    if (x == Records::kMissing || y == Records::kMissing) return 0;
+    if (likeness >= 1 && records_.text(field_a, x) == records_.text(field_b, y)) return equal_level(field_a);
+    return step(likeness, kNameSteps);
+}
+
 Pattern Comparator::compare(std::uint32_t a, std::uint32_t b) const noexcept {
     Pattern pattern = 0;
-    bool crossed = false;
     if (given_) {
-        const double straight = likeness(a, *given_, b, *given_) + likeness(a, *family_, b, *family_);
-        const double given_first = likeness(a, *given_, b, *family_), family_first = likeness(a, *family_, b, *given_);
+        const auto given = *given_, family = *family_;
+        double of_given = likeness(a, given, b, given), of_family = likeness(a, family, b, family);
+        std::size_t against_given = given, against_family = family;
         // Swapped only where one name then agrees nearly, and the two together better than as they stand.
-        crossed = std::max(given_first, family_first) >= kNameSteps[1] && given_first + family_first > straight;
-        const auto missing = [&](std::uint32_t record) {
-            return records_.id(record, *given_) == Records::kMissing && records_.id(record, *family_) == Records::kMissing;
-        };
-        if (!missing(a) && !missing(b)) pattern |= Pattern{crossed ? kCrossed : kStraight} << 30;
+        if (const double straight = of_given + of_family; straight < 2) {
+            const double crossed_given = likeness(a, given, b, family), crossed_family = likeness(a, family, b, given);
+            if (std::max(crossed_given, crossed_family) >= kNameSteps[1] && crossed_given + crossed_family > straight) {
+                of_given = crossed_given, of_family = crossed_family;
+                against_given = family, against_family = given;
+            }
+        }
+        const auto missing = [&](std::uint32_t record) { return records_.id(record, given) == Records::kMissing && records_.id(record, family) == Records::kMissing; };
+        if (!missing(a) && !missing(b)) pattern |= Pattern{against_given == family ? kCrossed : kStraight} << 30;
+        pattern |= Pattern{name_level(a, given, b, against_given, of_given)} << (3 * given);
+        pattern |= Pattern{name_level(a, family, b, against_family, of_family)} << (3 * family);
     }
-    for (std::size_t f = 0; f < records_.fields().size(); ++f) {
-        std::size_t other = f;
-        if (crossed && f == *given_) other = *family_;
-        else if (crossed && f == *family_) other = *given_;
-        pattern |= Pattern{field_level(a, f, b, other)} << (3 * f);
-    }
+    for (std::size_t f = 0; f < records_.fields().size(); ++f)
+        if (f != given_ && f != family_) pattern |= Pattern{field_level(a, b, f)} << (3 * f);
     return pattern;
 }
 

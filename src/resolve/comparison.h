@@ -48,8 +48,9 @@ public:
     static constexpr unsigned kStraight = 1, kCrossed = 2;
 
 private:
-    unsigned field_level(std::uint32_t a, std::size_t field_a, std::uint32_t b, std::size_t field_b) const noexcept;
+    unsigned field_level(std::uint32_t a, std::uint32_t b, std::size_t field) const noexcept;
     double likeness(std::uint32_t a, std::size_t field_a, std::uint32_t b, std::size_t field_b) const noexcept;
+    unsigned name_level(std::uint32_t a, std::size_t field_a, std::uint32_t b, std::size_t field_b, double likeness) const noexcept;
 
     const Records& records_;
     std::vector<unsigned> levels_;
