@@ -260,9 +260,48 @@ TEST(Train, tiny_data_without_validation_runs_all_epochs) {
     EXPECT_EQ(summary.validation_units, 0);
 }
 
+TEST(Train, at_a_plateau_the_rate_falls_and_training_ends) {
+    auto data = ring(80, 9, 30);
+    Rng rng(5);
+    for (auto& product : data.product)
+        if (rng.chance(0.3)) product = static_cast<std::int32_t>(rng.below(30));  // something that cannot be learned
+    for (const std::int64_t cooldown : {1, 3}) {
+        const TempDir scratch;
+        const auto summary = train(data, {.width = 16, .learning_rate = 5e-3, .warmup_steps = 5, .batch_positions = 256, .epochs_limit = 60, .cooldown_epochs = cooldown, .threads = 1}, scratch.path()).value();
+        // The rule, from the curves.
+        std::istringstream curves(read_file(scratch.path() / "curves.csv").value());
+        std::string line;
+        std::getline(curves, line);
+        std::int64_t best = 0, plateau = 0, epoch = 0;
+        double best_ndcg = 0, best_loss = 0;
+        while (std::getline(curves, line)) {
+            double seconds, train_loss, time_loss, loss, ndcg;
+            ASSERT_EQ(std::sscanf(line.c_str(), "%ld,%lf,%lf,%lf,%lf,%lf", &epoch, &seconds, &train_loss, &time_loss, &loss, &ndcg), 6) << line;
+            const bool flat = best > 0 && ndcg < (1 + kPlateauGain) * best_ndcg && loss >= best_loss;
+            if (best == 0 || ndcg > best_ndcg) best = epoch, best_ndcg = ndcg, best_loss = loss;
+            if (plateau == 0 && (flat || epoch - best >= 3)) plateau = epoch;
+        }
+        ASSERT_GT(plateau, 0);
+        EXPECT_EQ(summary.epochs, plateau + cooldown);
+        EXPECT_EQ(summary.best_epoch, best);
+    }
+}
+
+TEST(Train, begins_with_the_popularity_of_products) {
+    auto data = ring(40, 4, 6);
+    for (std::size_t i = 0; i < data.events(); ++i) data.product[i] = std::array{0, 0, 1, 2}[i % 4], data.role[i] = 1;
+    const TempDir scratch;
+    // A step at no rate to speak of: what is saved is where training begins.
+    ASSERT_TRUE(train(data, {.width = 8, .learning_rate = 1e-9, .epochs_limit = 1, .threads = 1}, scratch.path()).ok());
+    const auto bias = model::Safetensors::open(scratch.path() / "model.safetensors")->floats("product.bias", std::array{std::int64_t{6}}).value();
+    EXPECT_NEAR(bias[0] - bias[1], std::log(80.5 / 40.5), 1e-4);
+    EXPECT_NEAR(bias[1] - bias[2], 0, 1e-4);
+    EXPECT_NEAR(bias[2] - bias[5], std::log(40.5 / 0.5), 1e-4);
+}
+
 TEST(Train, a_customers_first_product_trains_the_start_vector) {
-    auto data = ring(40, 1, 3);
-    for (std::size_t i = 0; i < data.events(); ++i) data.product[i] = 1, data.role[i] = 1;
+    auto data = ring(40, 3, 3);  // all three are as popular as each other; 1 always comes first
+    for (std::size_t i = 0; i < data.events(); ++i) data.product[i] = std::array{1, 0, 2}[i % 3], data.role[i] = 1;
     const TempDir scratch;
     ASSERT_TRUE(train(data, {.width = 8, .learning_rate = 0.05, .warmup_steps = 1, .epochs_limit = 30, .threads = 1}, scratch.path()).ok());
     const auto network = model::Network::load(scratch.path() / "model.safetensors").value();
