@@ -6,9 +6,11 @@
 
 #include <array>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <numeric>
 #include <set>
+#include <sstream>
 
 #include "base/file.h"
 #include "model/buckets.h"
