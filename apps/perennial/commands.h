@@ -110,6 +110,7 @@ struct IdentityBenchCommand {
     bool connected = false;           // connected components instead of average linkage
 };
 
+struct KeysCommand { Common common; std::string name, role, id; };
 struct AuditCommand { Common common; bool verify = false; std::string head; };
 
 Status init(const InitCommand&);
@@ -125,6 +126,9 @@ Status serve(const ServeCommand&);
 Status run(const RunCommand&);
 Status simulate(const SimulateCommand&);
 Status audit(const AuditCommand&);
+Status keys_create(const KeysCommand&);
+Status keys_list(const KeysCommand&);
+Status keys_revoke(const KeysCommand&);
 Status privacy_scan(const Common&);
 Status identity_command(const IdentityCommand&);
 Status bench_nextitem(const BenchCommand&);

@@ -1,4 +1,4 @@
-// audit: what was done in this shop, and whether its record is whole. privacy scan: personal data where none should be.
+// keys: who may use the API. audit: what was done in this shop, and whether its record is whole. privacy scan: personal data where none should be.
 #include <fmt/format.h>
 #include <pwd.h>
 #include <unistd.h>
@@ -11,6 +11,7 @@
 #include "base/progress.h"
 #include "commands.h"
 #include "govern/audit.h"
+#include "govern/keys.h"
 #include "govern/personal.h"
 #include "profile/store.h"
 #include "shop.h"
@@ -54,6 +55,42 @@ Status audit(const AuditCommand& options) {
         fmt::print("The chain of {} entries is whole. Head: {}\n", summary->entries, summary->head);
         if (summary->torn_bytes > 0) fmt::print("{} bytes behind the last entry were cut short by a crash; the next entry replaces them.\n", summary->torn_bytes);
     }
+    return Done{};
+}
+
+Status keys_create(const KeysCommand& options) {
+    auto shop = open_shop(options.common.shop);
+    if (!shop) return shop.error();
+    auto key = govern::create_key(shop->keys(), options.name, *govern::role_from_name(options.role), wall_clock_now());
+    if (!key) return key.error();
+    PERENNIAL_TRY(record_audit(*shop, "keys.create", key->substr(3, 12), {{"name", options.name}, {"role", options.role}}));
+    if (options.common.json) fmt::print("{}\n", boost::json::serialize(boost::json::object{{"key", *key}, {"role", options.role}}));
+    else fmt::print("{}\nKeep it: it is not shown again. Role: {}.\n", *key, options.role);
+    return Done{};
+}
+
+Status keys_list(const KeysCommand& options) {
+    auto shop = open_shop(options.common.shop);
+    if (!shop) return shop.error();
+    const auto keys = govern::read_keys(shop->keys());
+    if (!keys) return keys.error();
+    boost::json::array rows;
+    for (const auto& key : *keys) {
+        const auto revoked = key.revoked ? iso8601(*key.revoked) : std::string();
+        if (options.common.json) rows.push_back({{"id", key.id}, {"name", key.name}, {"role", govern::name(key.role)}, {"created", iso8601(key.created)}, {"revoked", key.revoked ? boost::json::value(revoked) : boost::json::value(nullptr)}});
+        else fmt::print("{}  {:<9} {}  {:<24} {}\n", key.id, govern::name(key.role), iso8601(key.created), key.name, revoked.empty() ? "" : "revoked " + revoked);
+    }
+    if (options.common.json) fmt::print("{}\n", boost::json::serialize(rows));
+    else if (keys->empty()) fmt::print("No keys: without any the server answers this machine alone.\n");
+    return Done{};
+}
+
+Status keys_revoke(const KeysCommand& options) {
+    auto shop = open_shop(options.common.shop);
+    if (!shop) return shop.error();
+    PERENNIAL_TRY(govern::revoke_key(shop->keys(), options.id, wall_clock_now()));
+    PERENNIAL_TRY(record_audit(*shop, "keys.revoke", options.id));
+    fmt::print("Key {} is revoked.\n", options.id);
     return Done{};
 }
 

@@ -197,6 +197,23 @@ int dispatch(int argc, char** argv) {
     audit_command->add_option("--head", audit_options.head, "a head that was noted earlier: it must still be in the chain");
     audit_command->callback([&] { status = audit(audit_options); });
 
+    KeysCommand keys_options;
+    auto* keys_command = app.add_subcommand("keys", "keys of the HTTP API and what their holders may do")->require_subcommand(1);
+    auto* keys_create_command = keys_command->add_subcommand("create", "make a key; it is printed this once");
+    keys_create_command->add_option("--name", keys_options.name, "what a person calls it")->required();
+    keys_create_command->add_option("--role", keys_options.role, "source: sends events; viewer: report; analyst: customers too; operator: also changes; admin: all")
+        ->required()->check(CLI::IsMember({"source", "viewer", "analyst", "operator", "admin"}));
+    keys_create_command->callback([&] { status = keys_create(keys_options); });
+    auto* keys_list_command = keys_command->add_subcommand("list", "keys, without their secrets");
+    keys_list_command->callback([&] { status = keys_list(keys_options); });
+    auto* keys_revoke_command = keys_command->add_subcommand("revoke", "end a key; a running server knows within a second");
+    keys_revoke_command->add_option("id", keys_options.id, "as keys list shows it")->required();
+    keys_revoke_command->callback([&] { status = keys_revoke(keys_options); });
+    for (auto* command : {keys_create_command, keys_list_command, keys_revoke_command}) {
+        add_shop(command, keys_options.common);
+        add_json(command, keys_options.common);
+    }
+
     Common privacy_options;
     auto* privacy_command = app.add_subcommand("privacy", "personal data")->require_subcommand(1);
     auto* scan_command = privacy_command->add_subcommand("scan", "e-mails, telephone, identity and card numbers, addresses in texts and properties of events");

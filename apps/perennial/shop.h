@@ -31,6 +31,7 @@ struct Shop {
     std::filesystem::path quarantine() const { return directory / "quarantine"; }
     std::filesystem::path uploads() const { return directory / "uploads"; }
     std::filesystem::path evaluation() const { return directory / "evaluation"; }
+    std::filesystem::path keys() const { return directory / "keys.json"; }
     std::filesystem::path report() const { return directory / "report.html"; }
 };
 
