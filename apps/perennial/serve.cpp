@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "build_info.h"
 #include "commands.h"
+#include "govern/keys.h"
 #include "ingest/import.h"
 #include "ingest/quarantine.h"
 #include "shop.h"
@@ -170,18 +171,20 @@ Status serve(const ServeCommand& options) {
     services.uploads = uploads->get();
     auto listen = api::parse_listen(options.listen.empty() ? shop->settings.listen : options.listen);
     if (!listen) return listen.error();
+    govern::KeyRing keys(shop->keys());
     api::ApiServerOptions server_options;
     server_options.listen = *listen;
     server_options.io_threads = options.common.threads;
     server_options.api.write_key = shop->settings.write_key;
     server_options.api.api_key = shop->settings.api_key;
+    server_options.api.keys = &keys;
     server_options.api.webhook_secrets = {.shopify = shop->settings.shopify_secret, .woocommerce = shop->settings.woocommerce_secret};
     server_options.api.commit = build_commit();
     server_options.api.currency = currency;
     auto server = api::ApiServer::start(std::move(server_options), std::move(services));
     if (!server) return server.error();
 
-    PERENNIAL_TRY(record_audit(*shop, "serve.start", server->url(), {{"run", answers.get()->run()}, {"keys", !shop->settings.write_key.empty()}}));
+    PERENNIAL_TRY(record_audit(*shop, "serve.start", server->url(), {{"run", answers.get()->run()}, {"keys", !shop->settings.write_key.empty() || !keys.empty()}}));
     const auto url = server->url(), example = example_customer(*store);
     fmt::print("Serving {}. Open in a browser:\n  {}/                                    the report\n", shop->directory.string(), url);
     fmt::print("  {}/v1/recommendations?user_id={}&n=10\n  {}/v1/customers/{}\n  {}/metrics   {}/openapi.json\n", url, example, url, example, url, url);

@@ -11,15 +11,17 @@
 namespace perennial::api {
 namespace {
 
+bool has_keys(const ApiOptions& api) { return !api.api_key.empty() || (api.keys && !api.keys->empty()); }
+
 Status check_keys(const ApiServerOptions& options) {
     const auto& api = options.api;
     if (api.write_key.empty() != api.api_key.empty())
         return Error{Code::kInvalid, fmt::format("keys: want write_key and api_key, got only {}", api.api_key.empty() ? "write_key" : "api_key")};
     if (!api.write_key.empty() && api.write_key == api.api_key)
         return Error{Code::kInvalid, "keys: want write_key and api_key to differ (the write key stands in web pages), got the same"};
-    if (api.api_key.empty() && !is_loopback(options.listen.address))
+    if (!has_keys(api) && !is_loopback(options.listen.address))
         return Error{Code::kDenied, fmt::format("listen: without keys only this machine may reach the API (127.0.0.1), got {}; "
-                                                "set write_key and api_key to serve other machines", options.listen.address)};
+                                                "make some (perennial keys create), or set write_key and api_key", options.listen.address)};
     return Done{};
 }
 
@@ -58,7 +60,7 @@ struct ApiServer::State {
 
 Result<ApiServer> ApiServer::start(ApiServerOptions options, Services services) {
     PERENNIAL_TRY(check_keys(options));
-    options.api.local_names_only = options.api.api_key.empty();
+    options.api.local_names_only = !has_keys(options.api);
     auto state = std::make_unique<State>(std::move(services), std::move(options.api));
     auto& api = state->api;
     auto server = Server::start({.address = options.listen.address, .port = options.listen.port, .threads = options.io_threads, .limits = options.limits,

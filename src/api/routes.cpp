@@ -7,12 +7,14 @@
 #include <boost/json.hpp>
 #include <charconv>
 #include <optional>
+#include <span>
 #include <thread>
 #include <utility>
 
 #include "api/body.h"
 #include "api/browser_settings.h"
 #include "api/credentials.h"
+#include "api/gate.h"
 #include "api/metrics.h"
 #include "base/bounded_queue.h"
 #include "base/log.h"
@@ -24,7 +26,7 @@
 namespace perennial::api {
 namespace {
 
-enum class Access { kTrack, kBrowser, kSigned, kRead, kAdmin, kOpen };
+enum class Access { kTrack, kBrowser, kSigned, kReport, kPeople, kAdmin, kOpen };
 // kBrowser: GET for pages of any origin. kSigned: the body proves itself. kAdmin: the API key, other methods than GET too.
 enum class Action { kMessage, kBatch, kSettings, kMeasurement, kMeasurementDebug, kShopify, kWooCommerce, kUploads, kRecommendations, kCustomer, kReport, kHealth, kReady, kMetrics, kOpenApi, kIcon };
 
@@ -59,11 +61,11 @@ constexpr std::array kRoutes{
     Route{"/v1/webhooks/woocommerce", Access::kSigned, Action::kWooCommerce},
     Route{"/v1/uploads", Access::kAdmin, Action::kUploads, {}, "GET, POST, OPTIONS"},
     Route{"/v1/uploads/{id}", Access::kAdmin, Action::kUploads, {}, "GET, HEAD, PATCH, DELETE, OPTIONS"},
-    Route{"/v1/recommendations", Access::kRead, Action::kRecommendations},
-    Route{"/v1/customers/{id}", Access::kRead, Action::kCustomer},
-    Route{"/", Access::kRead, Action::kReport},
-    Route{"/report.html", Access::kRead, Action::kReport},
-    Route{"/metrics", Access::kRead, Action::kMetrics},
+    Route{"/v1/recommendations", Access::kPeople, Action::kRecommendations},
+    Route{"/v1/customers/{id}", Access::kPeople, Action::kCustomer},
+    Route{"/", Access::kReport, Action::kReport},
+    Route{"/report.html", Access::kReport, Action::kReport},
+    Route{"/metrics", Access::kReport, Action::kMetrics},
     Route{"/healthz", Access::kOpen, Action::kHealth},
     Route{"/readyz", Access::kOpen, Action::kReady},
     Route{"/openapi.json", Access::kOpen, Action::kOpenApi},
@@ -166,18 +168,12 @@ bool is_local_name(std::string_view authority) {
 // read a shop that trusts everybody on this machine (by pointing its own name at 127.0.0.1) or write into it.
 std::string_view foreign_source(const Request& request) {
     const auto host = request.header("host");
-    if (!host.empty() && !is_local_name(host)) return "Host: want localhost, 127.0.0.1 or [::1]; set write_key and api_key to serve under another name";
+    if (!host.empty() && !is_local_name(host)) return "Host: want localhost, 127.0.0.1 or [::1]; make keys (perennial keys create) to serve under another name";
     const auto origin = request.header("origin");
     if (origin.empty()) return {};
     const auto scheme = origin.find("://");
     const bool local = scheme != std::string_view::npos && is_local_name(origin.substr(scheme + 3));
-    return local ? std::string_view{} : "Origin: want a page of this machine; set write_key and api_key to take events from other sites";
-}
-
-bool shows(const std::vector<std::string>& keys, std::string_view wanted) {
-    bool shown = false;
-    for (const auto& key : keys) shown |= same_key(key, wanted);  // all of them, whichever is right
-    return shown;
+    return local ? std::string_view{} : "Origin: want a page of this machine; make keys (perennial keys create) to take events from other sites";
 }
 
 Response unauthorized(const Route& route) {
@@ -268,7 +264,7 @@ profile::CustomerKey CustomerQuery::key() const { return anonymous ? profile::an
 
 struct Api::State {
     State(Services given_services, ApiOptions given_options)
-        : services(std::move(given_services)), options(std::move(given_options)), metrics(route_labels(), options.commit),
+        : services(std::move(given_services)), options(std::move(given_options)), gate({options.write_key, options.api_key, options.keys, !options.local_names_only}), metrics(route_labels(), options.commit),
           intake(options.intake, services.append, services.quarantine, metrics), reads(options.read_queue_limit) {
         for (std::size_t i = 0; i < std::max<std::size_t>(1, options.read_threads); ++i) readers.emplace_back([this] { run_reads(); });
     }
@@ -300,10 +296,18 @@ struct Api::State {
         if (exchange.route->action == Action::kMeasurement || exchange.route->action == Action::kMeasurementDebug) return handle_measurement(std::move(exchange));
         auto keys = keys_shown(exchange.request);
         auto parsed = parse(exchange);
-        const bool known = options.write_key.empty() || shows(keys, options.write_key) || (parsed && same_key(parsed.value().write_key, options.write_key));
-        if (!known) return exchange.answer(unauthorized(*exchange.route));
+        if (parsed && !parsed->write_key.empty()) keys.push_back(parsed->write_key);
+        if (!passes(exchange, keys, Need::kSend)) return;
         if (!parsed) return exchange.answer(of_body_error(parsed.error()));
         take_in(std::move(exchange), std::move(*parsed));
+    }
+
+    // Answers the request when it may not pass.
+    bool passes(const Exchange& exchange, std::span<const std::string> keys, Need need) const {
+        auto refused = gate.refuses(keys, need);
+        if (!refused) return true;
+        exchange.answer(refused->status == 401 ? unauthorized(*exchange.route) : std::move(*refused));
+        return false;
     }
 
     ingest::SegmentContext context() const { return {.received = wall_clock_now(), .currency = options.currency}; }
@@ -312,8 +316,7 @@ struct Api::State {
     void handle_measurement(Exchange exchange) {
         const auto fields = parse_query(exchange.request.query);
         if (!fields) return exchange.answer(of_error(fields.error(), "measurement"));
-        if (!options.write_key.empty() && !same_key(field_of(*fields, "api_secret"), options.write_key))
-            return exchange.answer(error_response(401, "unauthorized", "api_secret: want the write key"));
+        if (!passes(exchange, std::array{field_of(*fields, "api_secret")}, Need::kSend)) return;
         if (exchange.route->action == Action::kMeasurementDebug)
             return exchange.answer({.body = boost::json::serialize(boost::json::object{{"validationMessages", ingest::measurement_messages(exchange.request.body, context())}})});
         auto parsed = ingest::read_measurement(exchange.request.body, context());
@@ -337,7 +340,7 @@ struct Api::State {
         if (request.method != "GET" && request.method != "HEAD") return exchange.answer(wrong_method(kReadMethods, request.method));
         const auto key = percent_decoded(*open_segment(*exchange.route, request.path), false);
         if (!key) return exchange.answer(of_error(key.error(), "settings"));
-        if (!options.write_key.empty() && !same_key(*key, options.write_key)) return exchange.answer(error_response(404, "not_found", "settings: no such write key"));
+        if (gate.refuses(std::array{*key}, Need::kSend)) return exchange.answer(error_response(404, "not_found", "settings: no such write key"));
         exchange.answer(browser_settings(request, *key));
     }
 
@@ -373,8 +376,9 @@ struct Api::State {
         const auto& request = exchange.request;
         const auto methods = exchange.route->access == Access::kAdmin ? exchange.route->methods : kReadMethods;
         if (!lists(methods, request.method)) return exchange.answer(wrong_method(methods, request.method));
-        const bool open = exchange.route->access == Access::kOpen || options.api_key.empty();
-        if (!open && !shows(keys_shown(request), options.api_key)) return exchange.answer(unauthorized(*exchange.route));
+        const auto access = exchange.route->access;
+        const auto need = access == Access::kReport ? Need::kReport : access == Access::kPeople ? Need::kPeople : Need::kChange;
+        if (access != Access::kOpen && !passes(exchange, keys_shown(request), need)) return;
         switch (exchange.route->action) {
             case Action::kHealth: return exchange.answer({.body = R"({"status":"alive"})"});
             case Action::kReady: return exchange.answer(readiness());
@@ -443,6 +447,7 @@ struct Api::State {
 
     const Services services;
     const ApiOptions options;
+    const Gate gate;
     Metrics metrics;
     Intake intake;
     BoundedQueue<Exchange> reads;

@@ -22,6 +22,7 @@
 #include "base/result.h"
 #include "decide/reasons.h"
 #include "event/event.h"
+#include "govern/keys.h"
 #include "ingest/segment.h"
 #include "profile/identity.h"
 #include "profile/store.h"
@@ -62,6 +63,7 @@ struct Services {
 
 struct ApiOptions {
     std::string write_key, api_key;  // both or neither; see serve()
+    govern::KeyRing* keys = nullptr;  // the shop's own keys beside those two; null: none
     WebhookSecrets webhook_secrets = {};
     Currency currency = {};          // of amounts whose message names none
     std::string commit;              // for perennial_build_info

@@ -187,7 +187,7 @@ KeyRing::~KeyRing() = default;
 
 bool KeyRing::empty() {
     const std::lock_guard lock(state_->mutex);
-    return state_->look().ok() && std::ranges::all_of(state_->keys, [](const Key& key) { return key.revoked.has_value(); });
+    return state_->look().ok() && state_->keys.empty();
 }
 
 Result<std::optional<KeyRing::Holder>> KeyRing::holder(std::string_view shown) {

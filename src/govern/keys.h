@@ -62,7 +62,7 @@ public:
     // Nothing for a key that is unknown, wrong or revoked. Errors: kBusy (more than kHashesPerSecond keys were shown for the
     // first time in this second: somebody guesses), kCorrupt, kIo.
     Result<std::optional<Holder>> holder(std::string_view shown);
-    bool empty();  // no key that is not revoked
+    bool empty();  // there is no key, not even a revoked one; false where the file cannot be read
 
 private:
     struct State;
