@@ -28,7 +28,8 @@ namespace perennial::profile {
 inline constexpr std::size_t kFoldBehindEvents = 16'384;
 
 struct StoreOptions {
-    bool read_only = false;          // beside a running server; sees everything folded so far
+    bool read_only = false;          // beside a running server; sees everything folded so far, which may be some 0.1 s behind, and
+                                     // after a kill until the next opening for writing
     journal::Options journal = {};
     std::size_t fold_events = 32'768;  // events folded per atomic batch when catching up: bounds memory
     // 0: append() folds before it returns. Else it returns once the events are durable, and a thread folds them behind it;
