@@ -44,7 +44,8 @@ train: base sequence model kernels
 predict: base event sequence model tune catalog profile
 decide: base event catalog profile predict
 measure: base event catalog profile sequence tune predict decide model
-api: base event journal ingest simulate catalog profile sequence kernels model predict decide measure
+deliver: base
+api: base event journal ingest simulate catalog profile sequence kernels model predict decide measure deliver
 )");
     for (std::string line; std::getline(lines, line);) {
         const auto colon = line.find(':');

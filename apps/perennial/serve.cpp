@@ -169,6 +169,11 @@ Status serve(const ServeCommand& options) {
     auto uploads = api::Uploads::open({.directory = shop->uploads()}, [&](const api::UploadImport& upload) { return import_upload(*shop, upload, append); });
     if (!uploads) return uploads.error();
     services.uploads = uploads->get();
+    auto endpoints = deliver::load_endpoints(shop->webhooks());
+    if (!endpoints) return endpoints.error();
+    auto deliveries = deliver::Deliveries::open(shop->outbox(), {.endpoints = std::move(*endpoints)});
+    if (!deliveries) return deliveries.error();
+    services.deliveries = deliveries->get();
     auto listen = api::parse_listen(options.listen.empty() ? shop->settings.listen : options.listen);
     if (!listen) return listen.error();
     govern::KeyRing keys(shop->keys());
@@ -195,6 +200,7 @@ Status serve(const ServeCommand& options) {
     log::info("stopping: finishing what was begun");
     server->stop();
     (*uploads)->stop();
+    (*deliveries)->stop();
     if (const auto settled = store->settle(); !settled) log::warn("profiles are behind the journal until the next start: {}", settled.error().message);
     PERENNIAL_TRY(record_audit(*shop, "serve.stop", url, {{"events", store->folded().value}}));
     return store->flush();

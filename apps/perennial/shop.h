@@ -1,5 +1,5 @@
 // A shop's folder: where its parts lie, and its settings (perennial.toml).
-//   perennial.toml  journal/  state/  quarantine/  imports/  uploads/  models/  evaluation/  stages.json  report.html
+//   perennial.toml  journal/  state/  quarantine/  imports/  uploads/  outbox/  webhooks.toml  models/  evaluation/  stages.json  report.html
 #pragma once
 
 #include <boost/json/array.hpp>
@@ -30,6 +30,8 @@ struct Shop {
     std::filesystem::path imports() const { return directory / "imports"; }
     std::filesystem::path quarantine() const { return directory / "quarantine"; }
     std::filesystem::path uploads() const { return directory / "uploads"; }
+    std::filesystem::path outbox() const { return directory / "outbox"; }
+    std::filesystem::path webhooks() const { return directory / "webhooks.toml"; }
     std::filesystem::path evaluation() const { return directory / "evaluation"; }
     std::filesystem::path keys() const { return directory / "keys.json"; }
     std::filesystem::path report() const { return directory / "report.html"; }

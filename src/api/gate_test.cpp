@@ -48,7 +48,7 @@ struct Shop {
 std::set<Role> may(std::string_view path) {
     if (path == "/" || path == "/report.html" || path == "/metrics") return {Role::kViewer, Role::kAnalyst, Role::kOperator, Role::kAdmin};
     if (path == "/v1/recommendations" || path == "/v1/customers/{id}") return {Role::kAnalyst, Role::kOperator, Role::kAdmin};
-    if (path.starts_with("/v1/uploads")) return {Role::kOperator, Role::kAdmin};
+    if (path.starts_with("/v1/uploads") || path.starts_with("/v1/deliveries")) return {Role::kOperator, Role::kAdmin};
     return {Role::kSource, Role::kOperator, Role::kAdmin};
 }
 

@@ -14,6 +14,7 @@
 #include "api/body.h"
 #include "api/browser_settings.h"
 #include "api/credentials.h"
+#include "api/delivery_routes.h"
 #include "api/gate.h"
 #include "api/metrics.h"
 #include "base/bounded_queue.h"
@@ -28,13 +29,13 @@ namespace {
 
 enum class Access { kTrack, kBrowser, kSigned, kReport, kPeople, kAdmin, kOpen };
 // kBrowser: GET for pages of any origin. kSigned: the body proves itself. kAdmin: the API key, other methods than GET too.
-enum class Action { kMessage, kBatch, kSettings, kMeasurement, kMeasurementDebug, kShopify, kWooCommerce, kUploads, kRecommendations, kCustomer, kReport, kHealth, kReady, kMetrics, kOpenApi, kIcon };
+enum class Action { kMessage, kBatch, kSettings, kMeasurement, kMeasurementDebug, kShopify, kWooCommerce, kUploads, kDeliveries, kRecommendations, kCustomer, kReport, kHealth, kReady, kMetrics, kOpenApi, kIcon };
 
 struct Route {
     std::string_view path;  // "{...}" stands for one whole segment
     Access access;
     Action action;
-    std::string_view type = {};     // of the message, where the path says it
+    std::string_view type = {};     // of the message, where the path says it; which of the routes of one action
     std::string_view methods = {};  // of kAdmin
 };
 
@@ -61,6 +62,9 @@ constexpr std::array kRoutes{
     Route{"/v1/webhooks/woocommerce", Access::kSigned, Action::kWooCommerce},
     Route{"/v1/uploads", Access::kAdmin, Action::kUploads, {}, "GET, POST, OPTIONS"},
     Route{"/v1/uploads/{id}", Access::kAdmin, Action::kUploads, {}, "GET, HEAD, PATCH, DELETE, OPTIONS"},
+    Route{"/v1/deliveries", Access::kAdmin, Action::kDeliveries, {}, "GET"},
+    Route{"/v1/deliveries/ping", Access::kAdmin, Action::kDeliveries, "ping", "POST"},
+    Route{"/v1/deliveries/{id}/retry", Access::kAdmin, Action::kDeliveries, "retry", "POST"},
     Route{"/v1/recommendations", Access::kPeople, Action::kRecommendations},
     Route{"/v1/customers/{id}", Access::kPeople, Action::kCustomer},
     Route{"/", Access::kReport, Action::kReport},
@@ -413,6 +417,11 @@ struct Api::State {
             case Action::kUploads:
                 if (!services.uploads) return of_error({Code::kUnsupported, "uploads: this server takes none"}, "uploads");
                 return services.uploads->answer(exchange.request, exchange.route->path.ends_with('}') ? *open_segment(*exchange.route, exchange.request.path) : std::string_view{});
+            case Action::kDeliveries:
+                if (!services.deliveries) return of_error({Code::kUnsupported, "deliveries: this server sends none"}, "deliveries");
+                if (exchange.route->type == "ping") return of_json(ping(*services.deliveries), "deliveries");
+                if (exchange.route->type == "retry") return of_json(retry(*services.deliveries, *open_segment(*exchange.route, exchange.request.path)), "deliveries");
+                return of_json(deliveries(*services.deliveries), "deliveries");
             case Action::kMetrics:
                 if (services.kept_states) metrics.kept_states(services.kept_states());
                 return {.body = metrics.text(), .content_type = "text/plain; version=0.0.4; charset=utf-8"};

@@ -21,6 +21,7 @@
 #include "base/money.h"
 #include "base/result.h"
 #include "decide/reasons.h"
+#include "deliver/deliveries.h"
 #include "event/event.h"
 #include "govern/keys.h"
 #include "ingest/segment.h"
@@ -58,7 +59,8 @@ struct Services {
     // From any I/O thread; must not block.
     std::function<bool()> ready;
     std::function<KeptStates()> kept_states;  // for /metrics; empty: nothing is kept
-    Uploads* uploads = nullptr;               // null: 501. From several pool threads at once
+    Uploads* uploads = nullptr;               // null: 501. From several pool threads at once, as is the next
+    deliver::Deliveries* deliveries = nullptr;
 };
 
 struct ApiOptions {
