@@ -30,6 +30,8 @@ struct ImportCommand {
     std::string mapping;
     std::vector<std::string> disabled_rules;
     bool list_presets = false;
+    std::string postgres, table, query, cursor;  // instead of files
+    std::size_t page_rows = 100'000;
 };
 struct TrainCommand {
     Common common;

@@ -7,16 +7,17 @@
 #include "commands.h"
 #include "ingest/import.h"
 #include "ingest/mapping.h"
+#include "ingest/postgres.h"
 #include "profile/store.h"
 #include "shop.h"
 
 namespace perennial::app {
 namespace {
 
-bool has_report(const Shop& shop, const fs::path& file) {
+bool has_report(const Shop& shop, std::string_view of) {
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(shop.imports(), error))
-        if (entry.path().filename().string().ends_with(import_report_suffix(fs::absolute(file).string()))) return true;
+        if (entry.path().filename().string().ends_with(import_report_suffix(of))) return true;
     return false;
 }
 
@@ -41,7 +42,8 @@ Status import(const ImportCommand& options) {
     if (!store) return store.error();
     boost::json::array reports;
     std::uint64_t accepted = 0;
-    for (const auto& file : options.files) {
+    // `shown`: what the report and the audit call it.
+    const auto import_one = [&](const fs::path& file, const std::string& shown) -> Status {
         ingest::ImportOptions import_options;
         import_options.mapping = options.mapping;
         import_options.disabled_rules = options.disabled_rules;
@@ -52,16 +54,34 @@ Status import(const ImportCommand& options) {
             return ingest::SinkReceipt{receipt->accepted, receipt->already_known};
         });
         if (!report) return report.error();
+        report->file = shown;
         // A second import of the same file says nothing new, unless the first was cut off before it could report.
-        if (report->accepted > 0 || !has_report(*shop, file)) PERENNIAL_TRY(write_json(import_report_path(*shop, fs::absolute(file).string()), ingest::to_json(*report)));
+        const auto of = fs::absolute(file).string();
+        if (report->accepted > 0 || !has_report(*shop, of)) PERENNIAL_TRY(write_json(import_report_path(*shop, of), ingest::to_json(*report)));
         accepted += report->accepted;
         reports.push_back(ingest::to_json(*report));
         if (!options.common.json) fmt::print("{}\n", ingest::to_text(*report));
+        return Done{};
+    };
+    boost::json::array names;
+    for (const auto& file : options.files) {
+        PERENNIAL_TRY(import_one(file, file.string()));
+        names.emplace_back(file.filename().string());
+    }
+    if (!options.postgres.empty()) {
+        ingest::PullOptions pull{.connection = options.postgres, .table = options.table, .query = options.query, .cursor = options.cursor, .directory = {}, .page_rows = options.page_rows};
+        const auto name = ingest::pull_name(pull);
+        pull.directory = shop->directory / "pulls" / name;
+        const auto pulled = ingest::pull_postgres(pull, [&](const fs::path& page) -> Status {
+            PERENNIAL_TRY(import_one(page, fmt::format("postgres {}", options.table.empty() ? name : options.table)));
+            return store->flush();
+        });
+        if (!pulled) return pulled.error();
+        log::info("{} rows in {} pages; {} stands at '{}'", pulled->rows, pulled->pages, options.cursor, pulled->cursor);
+        names.emplace_back(fmt::format("postgres {}", options.table.empty() ? name : options.table));
     }
     PERENNIAL_TRY(store->flush());
     if (accepted > 0) PERENNIAL_TRY(record_stage(*shop, "import", monotonic_seconds() - start));
-    boost::json::array names;
-    for (const auto& file : options.files) names.emplace_back(file.filename().string());
     PERENNIAL_TRY(record_audit(*shop, "import", shop->settings.name, {{"files", std::move(names)}, {"accepted", accepted}}));
     if (options.common.json) fmt::print("{}\n", boost::json::serialize(reports));
     return Done{};

@@ -67,8 +67,15 @@ int dispatch(int argc, char** argv) {
     import_command->add_option("--map", import_options.mapping, "preset name or mapping file (TOML); found from the header by default");
     import_command->add_option("--without", import_options.disabled_rules, "cleaning rule to leave out; may be repeated")->allow_extra_args(false);
     import_command->add_flag("--presets", import_options.list_presets, "list the presets");
+    auto* postgres = import_command->add_option("--postgres", import_options.postgres, "instead of files: rows of this database that are new since the last time (libpq's connection string)");
+    auto* table = import_command->add_option("--table", import_options.table, "of --postgres: this table")->needs(postgres);
+    import_command->add_option("--query", import_options.query, "of --postgres: the rows of this query")->needs(postgres)->excludes(table);
+    auto* cursor = import_command->add_option("--cursor", import_options.cursor, "of --postgres: a column that only grows")->needs(postgres);
+    import_command->add_option("--page-rows", import_options.page_rows, "of --postgres: rows imported at a time")->needs(postgres)->capture_default_str()->check(CLI::Range(1, 10'000'000));
+    postgres->needs(cursor);
     import_command->callback([&] {
-        if (import_options.files.empty() && !import_options.list_presets) throw CLI::RequiredError("import: at least one file");
+        if (!import_options.postgres.empty() && import_options.table.empty() == import_options.query.empty()) throw CLI::RequiredError("import --postgres: --table or --query");
+        if (import_options.files.empty() && import_options.postgres.empty() && !import_options.list_presets) throw CLI::RequiredError("import: at least one file");
         status = import(import_options);
     });
 
