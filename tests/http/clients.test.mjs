@@ -146,9 +146,8 @@ test('health, readiness and the API description need no key', patience, async ()
   for (const path of ['/healthz', '/readyz']) assert.equal((await fetch(url + path)).status, 200, path);
   const description = await (await fetch(`${url}/openapi.json`)).json();
   assert.equal(description.openapi, '3.1.0');
-  for (const [path, methods] of Object.entries(description.paths)) {
-    const method = Object.keys(methods)[0];
-    const wrong = await fetch(url + path.replace(/\{.*?\}/, '1'), { method: method === 'get' ? 'DELETE' : 'GET' });
+  for (const path of Object.keys(description.paths)) {
+    const wrong = await fetch(url + path.replace(/\{.*?\}/, '1'), { method: 'PUT' });
     assert.equal(wrong.status, 405, path);
   }
 });
