@@ -73,7 +73,7 @@ std::optional<UtcTime> time_of(const object& from) {
 
 class Reader {
 public:
-    Reader(const object& body, const SegmentContext& context) : body_(body), context_(context), received_(iso8601(context.received)) {}
+    Reader(const object& body, const SegmentContext& context) : body_(body), received_(iso8601(context.received)) {}
 
     void add(const object& event, array& messages) const {
         const auto name = text_field(event, "name");
@@ -145,7 +145,6 @@ private:
     }
 
     const object& body_;
-    const SegmentContext& context_;
     const std::string received_;
 };
 
