@@ -294,6 +294,8 @@ int main(int argc, char** argv) {
     const double seconds = argc > 1 ? std::atof(argv[1]) : 5;
     std::setvbuf(stdout, nullptr, _IOLBF, 0);
     perennial::api::limits(seconds);
+    perennial::api::through_http(8, 100, seconds);
+    perennial::api::through_http(16, 100, seconds);
     perennial::api::through_http(32, 100, seconds);
     perennial::api::through_http(16, 1'000, seconds);
     perennial::api::through_http(256, 1, seconds);

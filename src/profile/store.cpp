@@ -1,6 +1,7 @@
 #include "profile/store.h"
 
 #include <fmt/format.h>
+#include <pthread.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/memtablerep.h>
@@ -38,6 +39,7 @@ enum Table : char { kLinks = 'l', kKnownIds = 'd', kMeta = 'm', kProfiles = 'p',
 constexpr std::string_view kOffsetKey = "moffset", kLastTimeKey = "mlast_time", kVersionKey = "mversion";
 constexpr std::string_view kVersion = "1";
 constexpr std::chrono::seconds kFoldRetry(1);
+constexpr std::size_t kFoldParts = 4;  // of what may wait, folded at once: append() waits for a part at most
 constexpr int kJoinsLimit = 8;  // an id that was joined to an id that was joined ...: a longer chain ends here, the same way each time
 
 std::string table_key(Table table, std::string_view rest) {
@@ -74,6 +76,7 @@ rocksdb::Options rocksdb_options() {
     options.create_if_missing = true;
     options.merge_operator = std::make_shared<Append>();
     options.write_buffer_size = 64u << 20;
+    options.max_write_buffer_number = 4;  // sorting one for its file takes a while: writing goes on in the next
     options.max_background_jobs = 2;
     // New records go into a hash table instead of a sorted list: an event brings three, and keys hardly ever neighbour the
     // one before. Walks sort what is in memory first.
@@ -155,6 +158,7 @@ public:
 
 private:
     void run(const std::stop_token& stop) {
+        ::pthread_setname_np(::pthread_self(), "fold");
         for (;;) {
             std::unique_lock lock(mutex_);
             changed_.wait(lock, stop, [&] { return !groups_.empty(); });
@@ -582,7 +586,7 @@ Result<Store> Store::open(const fs::path& directory, const StoreOptions& options
     PERENNIAL_TRY(state->open_state());
     PERENNIAL_TRY(state->catch_up());
     if (options.fold_behind_events > 0)
-        state->behind.emplace(options.fold_behind_events, options.fold_events, [s = state.get()](auto events, auto next) { return s->fold(events, next); });
+        state->behind.emplace(options.fold_behind_events, std::max<std::size_t>(1, options.fold_behind_events / kFoldParts), [s = state.get()](auto events, auto next) { return s->fold(events, next); });
     return Store(std::move(state));
 }
 
