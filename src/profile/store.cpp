@@ -1,7 +1,6 @@
 #include "profile/store.h"
 
 #include <fmt/format.h>
-#include <pthread.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/memtablerep.h>
@@ -13,12 +12,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
-#include <deque>
 #include <map>
 #include <mutex>
 #include <set>
-#include <thread>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -27,6 +23,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "event/codec.h"
+#include "profile/fold_queue.h"
 
 namespace perennial::profile {
 namespace {
@@ -38,7 +35,6 @@ using rocksdb::Slice;
 enum Table : char { kLinks = 'l', kKnownIds = 'd', kMeta = 'm', kProfiles = 'p', kProducts = 'c', kTimelines = 't', kMerges = 'i' };
 constexpr std::string_view kOffsetKey = "moffset", kLastTimeKey = "mlast_time", kVersionKey = "mversion";
 constexpr std::string_view kVersion = "1";
-constexpr std::chrono::seconds kFoldRetry(1);
 constexpr std::size_t kFoldParts = 4;  // of what may wait, folded at once: append() waits for a part at most
 constexpr int kJoinsLimit = 8;  // an id that was joined to an id that was joined ...: a longer chain ends here, the same way each time
 
@@ -113,99 +109,6 @@ Result<std::vector<event::Event>> decode_timeline(std::string_view bytes) {
     return events;
 }
 
-// Events that are in the journal and not yet folded, between append() and the thread that folds.
-class Behind {
-public:
-    struct Group {
-        std::vector<event::Event> events;
-        journal::Offset next;  // after its last event
-    };
-    using FoldGroup = std::function<Status(std::span<const event::Event>, journal::Offset)>;
-
-    Behind(std::size_t events_limit, std::size_t group_limit, FoldGroup fold)
-        : events_limit_(events_limit), group_limit_(group_limit), fold_(std::move(fold)), thread_([this](const std::stop_token& stop) { run(stop); }) {}
-    // Folds what waits, unless folding fails: the journal has it, and the next open folds it.
-    ~Behind() = default;
-
-    bool knows(const Hash128& id) const {
-        const std::lock_guard lock(mutex_);
-        return ids_.contains(id);
-    }
-
-    // Waits for room. Errors: that of a fold that keeps failing.
-    Status make_room() {
-        std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] { return events_ < events_limit_ || !failure_.ok(); });
-        return events_ < events_limit_ ? Status(Done{}) : failure_;
-    }
-
-    void push(Group group, std::span<const Hash128> ids) {
-        const std::lock_guard lock(mutex_);
-        events_ += group.events.size();
-        ids_.insert(ids.begin(), ids.end());
-        groups_.push_back(std::move(group));
-        pushed_ = groups_.back().next;
-        changed_.notify_all();
-    }
-
-    Status wait_until_folded(std::chrono::milliseconds limit) const {
-        std::unique_lock lock(mutex_);
-        const auto wanted = pushed_;
-        const bool done = changed_.wait_for(lock, limit, [&] { return folded_ >= wanted || !failure_.ok(); });
-        if (folded_ >= wanted) return Done{};
-        return done ? failure_ : Status(Error{Code::kBusy, "the newest events are not folded yet"});
-    }
-
-private:
-    void run(const std::stop_token& stop) {
-        ::pthread_setname_np(::pthread_self(), "fold");
-        for (;;) {
-            std::unique_lock lock(mutex_);
-            changed_.wait(lock, stop, [&] { return !groups_.empty(); });
-            if (groups_.empty() || (stop.stop_requested() && !failure_.ok())) return;
-            // What waits is folded together: neighbours share the cost of a customer's or a product's record.
-            Group group = std::move(groups_.front());
-            std::size_t taken = 1;
-            for (; taken < groups_.size() && group.events.size() < group_limit_; ++taken) {
-                std::ranges::move(groups_[taken].events, std::back_inserter(group.events));
-                group.next = groups_[taken].next;
-            }
-            groups_.erase(groups_.begin(), groups_.begin() + static_cast<std::ptrdiff_t>(taken));
-            lock.unlock();
-            const auto status = fold_(group.events, group.next);
-            std::vector<Hash128> ids;
-            for (const auto& event : group.events) ids.push_back(hash128(event.message_id));
-            lock.lock();
-            if (status) {
-                if (!failure_.ok()) log::info("events can be folded again");
-                failure_ = Done{};
-                folded_ = group.next;
-                events_ -= group.events.size();
-                for (const auto& id : ids) ids_.erase(id);
-            } else {
-                if (failure_.ok()) log::error("events are in the journal but not yet in the profiles: {}", status.error().message);
-                failure_ = status;
-                groups_.push_front(std::move(group));
-                changed_.notify_all();
-                changed_.wait_for(lock, stop, kFoldRetry, [] { return false; });
-                continue;
-            }
-            changed_.notify_all();
-        }
-    }
-
-    const std::size_t events_limit_, group_limit_;
-    const FoldGroup fold_;
-    mutable std::mutex mutex_;
-    mutable std::condition_variable_any changed_;
-    std::deque<Group> groups_;  // under mutex_, as are all below
-    std::unordered_set<Hash128, Hash128Hasher> ids_;
-    std::size_t events_ = 0;  // in groups_ and in the fold under way
-    journal::Offset pushed_, folded_;
-    Status failure_ = Done{};
-    std::jthread thread_;  // last: starts when the rest is ready, and is joined first
-};
-
 struct Store::State {
     fs::path directory;
     StoreOptions options;
@@ -257,7 +160,7 @@ struct Store::State {
     Status catch_up();
     Status fold(std::span<const event::Event> events, journal::Offset next);
 
-    std::optional<Behind> behind;  // last: its thread uses the rest
+    std::optional<FoldQueue> behind;  // last: its thread uses the rest
 };
 
 namespace {
@@ -630,7 +533,7 @@ Result<Receipt> Store::append(std::vector<event::Event> events) {
     if (fresh.empty()) return receipt;
     auto first = state.journal->append(records);
     if (!first) return first.error();
-    if (state.behind) state.behind->push({std::move(fresh), state.journal->next_offset()}, ids);
+    if (state.behind) state.behind->push(std::move(fresh), state.journal->next_offset(), ids);
     else PERENNIAL_TRY(state.fold(fresh, state.journal->next_offset()));
     return receipt;
 }
