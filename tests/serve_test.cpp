@@ -93,10 +93,8 @@ TEST_F(Serve, every_event_acknowledged_before_a_kill_is_there_after_the_restart)
         server.process().signal(SIGKILL);  // right behind the last acknowledgement
         EXPECT_EQ(server.process().finish().signal, SIGKILL);
     }
-    for (const auto& [user, count] : acknowledged) {
-        const auto known = json::parse(run_well({"customer", "--shop", shop(), user, "--json"}).out);
-        EXPECT_EQ(known.at("events_total").to_number<std::uint64_t>(), count) << user;
-    }
+    Server server(shop());  // folds what the journal had before the profiles had it
+    for (const auto& [user, count] : acknowledged) EXPECT_EQ(events_known(server, user), count) << user;
 }
 
 TEST_F(Serve, a_kill_among_many_busy_clients_loses_nothing_that_any_of_them_was_told_is_kept) {
